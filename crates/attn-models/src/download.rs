@@ -200,7 +200,8 @@ impl Hub {
         let Some((model, revision)) = hub::named(Path::new(name)) else {
             return Err(Error::NotAModel {
                 path: name.into(),
-                expected: "the name of a model: `model`, `organization/model`, `organization/model@revision`".to_owned(),
+                expected: "the name of a model: `model`, `organization/model`, `organization/model@revision`"
+                    .to_owned(),
                 found: "another path".to_owned(),
             });
         };
@@ -226,12 +227,18 @@ impl Hub {
         let api = api.and_then(|api| api.map_err(|error| refusal(&error))).map_err(here)?;
         let repo = api.repo(repo);
         let info = guard("hf-hub", || repo.info()).map_err(Refusal::Answer);
-        let info = info.and_then(|info| info.map_err(|error| refusal(&error))).map_err(here)?;
+        let info = info
+            .and_then(|info| info.map_err(|error| refusal(&error)))
+            .map_err(here)?;
         if !hub::is_plain(&info.sha) {
             let sha = excerpt(&info.sha, SHORT);
             return Err(here(Refusal::Answer(format!("expected a revision, found `{sha}`"))));
         }
-        let listed = info.siblings.into_iter().map(|file| file.rfilename).filter(|file| is_inside(file));
+        let listed = info
+            .siblings
+            .into_iter()
+            .map(|file| file.rfilename)
+            .filter(|file| is_inside(file));
         let fetch = Fetch {
             name,
             endpoint: &self.endpoint,
@@ -315,7 +322,12 @@ impl Fetch<'_> {
                 false => Err(self.no_model()),
             };
         }
-        let gguf: Vec<PathBuf> = self.listed.iter().filter(|name| is_gguf(name)).map(PathBuf::from).collect();
+        let gguf: Vec<PathBuf> = self
+            .listed
+            .iter()
+            .filter(|name| is_gguf(name))
+            .map(PathBuf::from)
+            .collect();
         match gguf.as_slice() {
             [] => Err(self.no_model()),
             [only] => self.file(&only.to_string_lossy()),
@@ -338,7 +350,11 @@ impl Fetch<'_> {
             return Err(self.refused(file, Refusal::NotFound));
         }
         let part_of = |other: &&String| first_of(&[PathBuf::from(file), PathBuf::from(other)]).is_some();
-        self.files(self.listed.iter().filter(|other| *other == file || is_gguf(file) && part_of(other)))
+        self.files(
+            self.listed
+                .iter()
+                .filter(|other| *other == file || is_gguf(file) && part_of(other)),
+        )
     }
 
     /// Configurations and vocabularies below a place.
@@ -402,7 +418,9 @@ impl Fetch<'_> {
             reported: 0,
         };
         let done = guard("hf-hub", || self.repo.download_with_progress(name, bar));
-        let done = done.map_err(Refusal::Answer).and_then(|done| done.map_err(|error| refusal(&error)));
+        let done = done
+            .map_err(Refusal::Answer)
+            .and_then(|done| done.map_err(|error| refusal(&error)));
         done.map_err(|reason| self.refused(name, reason))?;
         if path.is_file() {
             return Ok(());

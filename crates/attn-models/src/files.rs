@@ -92,7 +92,9 @@ pub(crate) fn named(folder: &Path, what: &str, endings: &[&str]) -> Result<Vec<P
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
         let path = entry.map_err(|error| Error::io(folder, error))?.path();
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         if !hidden && ending.is_some_and(|ending| endings.contains(&ending.as_str())) && path.is_file() {
             paths.push(path);

@@ -184,7 +184,10 @@ mod tests {
         // What a model there names is looked for there first.
         let own = model.join("snapshots/0a");
         let beside = locate_beside(&own, Path::new("org/tiny@0b")).unwrap().into_owned();
-        assert_eq!(beside.canonicalize().unwrap(), model.join("snapshots/0b").canonicalize().unwrap());
+        assert_eq!(
+            beside.canonicalize().unwrap(),
+            model.join("snapshots/0b").canonicalize().unwrap()
+        );
         // Not names: nothing outside the cache is looked at.
         for path in [
             "/org/tiny",

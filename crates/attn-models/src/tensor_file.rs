@@ -142,11 +142,12 @@ impl View {
     /// Whether it is no more than row by row.
     pub(crate) fn is_plain(&self) -> bool {
         let mut inner = 1_usize;
-        self.starts == [0] && self.sides.iter().zip(&self.strides).rev().all(|(&side, &stride)| {
-            let fits = side == 1 || stride == inner;
-            inner = inner.saturating_mul(side);
-            fits
-        })
+        self.starts == [0]
+            && self.sides.iter().zip(&self.strides).rev().all(|(&side, &stride)| {
+                let fits = side == 1 || stride == inner;
+                inner = inner.saturating_mul(side);
+                fits
+            })
     }
 
     /// The elements in the order of the walk. All are there: the span was checked when the file was opened.

@@ -27,7 +27,9 @@ use attn_models::{
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures")
+        .join(name)
 }
 
 /// A hub with some models, and what it was asked for.
@@ -92,12 +94,18 @@ fn answer(mut stream: &TcpStream, models: &Models, log: &Mutex<Vec<String>>) {
         let _ = stream.write_all(body);
     };
     let found = |name: &str| models.iter().find(|(own, _)| **own == name);
-    if let Some(name) = path.strip_prefix("/api/models/").and_then(|rest| rest.strip_suffix("/revision/main")) {
+    if let Some(name) = path
+        .strip_prefix("/api/models/")
+        .and_then(|rest| rest.strip_suffix("/revision/main"))
+    {
         return match found(name) {
             Some((&"org/private", _)) => say("401 Unauthorized", "", b""),
             Some((&"org/broken", _)) => say("200 OK", "Content-Type: application/json\r\n", b"{\"siblings\": "),
             Some((_, files)) => {
-                let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({"rfilename": name})).collect();
+                let siblings: Vec<_> = files
+                    .keys()
+                    .map(|name| serde_json::json!({"rfilename": name}))
+                    .collect();
                 let sha = if name == "org/hostile" { "../../.." } else { COMMIT };
                 let body = serde_json::json!({"sha": sha, "siblings": siblings}).to_string();
                 say("200 OK", "Content-Type: application/json\r\n", body.as_bytes());
@@ -115,7 +123,11 @@ fn answer(mut stream: &TcpStream, models: &Models, log: &Mutex<Vec<String>>) {
                 log.lock().unwrap().push(name.clone());
             }
             let end = if probe { bytes.len().min(1) } else { bytes.len() };
-            let tag: String = name.bytes().chain(path.bytes()).map(|byte| format!("{byte:02x}")).collect();
+            let tag: String = name
+                .bytes()
+                .chain(path.bytes())
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             let tag = &tag[..tag.len().min(40)];
             let headers = format!(
                 "Content-Range: bytes {start}-{}/{}\r\nETag: \"{tag}{}\"\r\nX-Repo-Commit: {COMMIT}\r\n",
@@ -150,7 +162,10 @@ fn models() -> Models {
     let mut sharded = tiny.clone();
     let weights = sharded.remove("model.safetensors").unwrap();
     let names = Checkpoint::open(fixture("bert")).unwrap().tensors();
-    let map: BTreeMap<_, _> = names.into_iter().map(|(name, _)| (name, "part-1.safetensors")).collect();
+    let map: BTreeMap<_, _> = names
+        .into_iter()
+        .map(|(name, _)| (name, "part-1.safetensors"))
+        .collect();
     let index = serde_json::json!({"weight_map": map}).to_string();
     sharded.insert("model.safetensors.index.json".to_owned(), index.into_bytes());
     sharded.insert("part-1.safetensors".to_owned(), weights);
@@ -158,9 +173,7 @@ fn models() -> Models {
     lost.remove("part-1.safetensors");
     let adapter = files(
         "lora-bert/adapter",
-        &[
-            ("adapter_model.safetensors", "adapter_model.safetensors"),
-        ],
+        &[("adapter_model.safetensors", "adapter_model.safetensors")],
     );
     let mut adapter = adapter;
     let config = fs::read(fixture("lora-bert/adapter/adapter_config.json")).unwrap();
@@ -203,7 +216,10 @@ fn only_what_opening_reads_is_downloaded_and_once() {
     assert_eq!(stages.lock().unwrap()["download"], (1, 1));
     let found = Checkpoint::open(&folder).unwrap();
     assert_eq!(found.name(), "org/tiny");
-    assert_eq!(found.fingerprint(), Checkpoint::open(fixture("bert")).unwrap().fingerprint());
+    assert_eq!(
+        found.fingerprint(),
+        Checkpoint::open(fixture("bert")).unwrap().fingerprint()
+    );
     // Nothing is asked for again, and without connections it is found as well.
     hub.download("org/tiny", &()).unwrap();
     assert_eq!(server.files(), [""; 0]);
@@ -221,11 +237,21 @@ fn shards_and_the_model_of_an_adapter_come_too() {
     let (server, cache) = (Server::start(models()), tempfile::tempdir().unwrap());
     let hub = Hub::new(&server.address, cache.path());
     let folder = hub.download("org/sharded", &()).unwrap();
-    let asked = ["tokenizer.json", "config.json", "model.safetensors.index.json", "part-1.safetensors"];
+    let asked = [
+        "tokenizer.json",
+        "config.json",
+        "model.safetensors.index.json",
+        "part-1.safetensors",
+    ];
     assert_eq!(server.files(), asked);
     Model::load(&Checkpoint::open(&folder).unwrap()).unwrap();
     let folder = hub.download("org/adapter", &()).unwrap();
-    let asked = ["adapter_config.json", "adapter_model.safetensors", "config.json", "model.safetensors"];
+    let asked = [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "config.json",
+        "model.safetensors",
+    ];
     assert_eq!(server.files(), asked);
     // The model it names is found in the cache that it is in itself.
     let found = Checkpoint::open(&folder).unwrap();
@@ -238,12 +264,24 @@ fn one_of_several_files_is_downloaded_by_its_name() {
     let (server, cache) = (Server::start(models()), tempfile::tempdir().unwrap());
     let hub = Hub::new(&server.address, cache.path());
     let several = hub.download("org/gguf", &()).unwrap_err();
-    assert!(matches!(&several, Error::WrongFile { found, .. } if found == "2: a.gguf, b.gguf"), "{several}");
+    assert!(
+        matches!(&several, Error::WrongFile { found, .. } if found == "2: a.gguf, b.gguf"),
+        "{several}"
+    );
     let file = hub.download_file("org/gguf", "b.gguf", &()).unwrap();
     assert_eq!(server.files(), ["b.gguf"]);
     Model::load(&Checkpoint::open(&file).unwrap()).unwrap();
     let missing = hub.download_file("org/gguf", "c.gguf", &()).unwrap_err();
-    assert!(matches!(&missing, Error::Download { reason: Refusal::NotFound, .. }), "{missing}");
+    assert!(
+        matches!(
+            &missing,
+            Error::Download {
+                reason: Refusal::NotFound,
+                ..
+            }
+        ),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -258,25 +296,49 @@ fn what_is_refused_says_what_was_tried() {
         }
         other => panic!("{name}: {other}"),
     };
-    assert_eq!(refused("org/none"), ("/api/models/org/none/revision/main".to_owned(), Refusal::NotFound));
+    assert_eq!(
+        refused("org/none"),
+        ("/api/models/org/none/revision/main".to_owned(), Refusal::NotFound)
+    );
     assert_eq!(refused("org/private").1, Refusal::NotAuthorized);
     assert_eq!(
         refused("org/lost"),
-        ("/org/lost/resolve/main/part-1.safetensors".to_owned(), Refusal::NotFound)
+        (
+            "/org/lost/resolve/main/part-1.safetensors".to_owned(),
+            Refusal::NotFound
+        )
     );
     assert!(matches!(refused("org/broken").1, Refusal::Answer(_)));
     assert!(matches!(refused("org/hostile").1, Refusal::Answer(what) if what.contains("../../..")));
     let empty = hub.download("org/empty", &()).unwrap_err();
-    assert!(matches!(&empty, Error::NotAModel { found, .. } if found == "1 files: README.md"), "{empty}");
+    assert!(
+        matches!(&empty, Error::NotAModel { found, .. } if found == "1 files: README.md"),
+        "{empty}"
+    );
     for path in ["/org/tiny", "a/b/c", "org/tiny@"] {
         let error = hub.download(path, &()).unwrap_err();
         assert!(matches!(&error, Error::NotAModel { .. }), "{error}");
     }
     // A port where nobody listens.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = Hub::new(&format!("http://{closed}"), cache.path()).download("org/tiny", &()).unwrap_err();
-    assert!(matches!(&gone, Error::Download { reason: Refusal::Unreachable(_), .. }), "{gone}");
-    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1, "only what the index of org/lost took");
+    let gone = Hub::new(&format!("http://{closed}"), cache.path())
+        .download("org/tiny", &())
+        .unwrap_err();
+    assert!(
+        matches!(
+            &gone,
+            Error::Download {
+                reason: Refusal::Unreachable(_),
+                ..
+            }
+        ),
+        "{gone}"
+    );
+    assert_eq!(
+        fs::read_dir(cache.path()).unwrap().count(),
+        1,
+        "only what the index of org/lost took"
+    );
 }
 
 #[test]
@@ -292,7 +354,11 @@ fn a_download_that_was_cancelled_goes_on() {
     let once = |stage: &str, done: usize, total: usize| {
         let mut stopped = asked.lock().unwrap();
         *stopped |= stop(stage, done, total).is_break();
-        if *stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if *stopped {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let cancelled = hub.download("org/tiny", &once).unwrap_err();
     assert!(cancelled.is_cancelled(), "{cancelled}");
@@ -301,8 +367,14 @@ fn a_download_that_was_cancelled_goes_on() {
     let blobs = cache.path().join("models--org--tiny/blobs");
     hub.download("org/tiny", &()).unwrap();
     assert_eq!(server.files(), ["model.safetensors"]);
-    assert_eq!(fs::read_dir(blobs).unwrap().filter(|file| {
-        let name = file.as_ref().unwrap().file_name();
-        !name.to_string_lossy().ends_with(".lock")
-    }).count(), 3);
+    assert_eq!(
+        fs::read_dir(blobs)
+            .unwrap()
+            .filter(|file| {
+                let name = file.as_ref().unwrap().file_name();
+                !name.to_string_lossy().ends_with(".lock")
+            })
+            .count(),
+        3
+    );
 }

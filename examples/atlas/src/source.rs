@@ -105,9 +105,7 @@ impl What {
                     Some(data) => Source::model(model.checkpoint()?, data)?,
                 }
             }
-            Subject::Model(folder) => {
-                Source::model(Checkpoint::open(folder)?, data.map_or_else(default_data, Ok)?)?
-            }
+            Subject::Model(folder) => Source::model(Checkpoint::open(folder)?, data.map_or_else(default_data, Ok)?)?,
         })
     }
 
@@ -147,7 +145,9 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(whole),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path) | Reads::Sounds(path)) => whole(path),
+            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path) | Reads::Sounds(path)) => {
+                whole(path)
+            }
             None => {}
         }
         self

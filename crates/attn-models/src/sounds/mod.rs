@@ -127,7 +127,12 @@ pub fn sounds_in(folder: impl AsRef<Path>) -> Result<Vec<(Sound, Option<String>)
     let paths = files::named(folder.as_ref(), "sounds", &ENDINGS)?;
     let with_text = |path: PathBuf| {
         let text = files::read(&path.with_extension("txt"), LARGEST_CONFIG)?;
-        let text = text.map(|text| String::from_utf8_lossy(&text).split_whitespace().collect::<Vec<_>>().join(" "));
+        let text = text.map(|text| {
+            String::from_utf8_lossy(&text)
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
         Ok((Sound::File(path), text.filter(|text| !text.is_empty())))
     };
     paths.into_iter().map(with_text).collect()

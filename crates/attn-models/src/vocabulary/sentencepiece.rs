@@ -302,7 +302,13 @@ impl Model {
             false => (&[("A", 0), (&end, 0)], &[("A", 0), (&end, 0), ("B", 0), (&end, 0)]),
         };
         let unknown = self.unknown(settings)?;
-        let json = self.spaced(settings, (&vocabulary, unknown), self.normalizer(), (single, pair), added)?;
+        let json = self.spaced(
+            settings,
+            (&vocabulary, unknown),
+            self.normalizer(),
+            (single, pair),
+            added,
+        )?;
         Ok(Description {
             json,
             renumbering: None,

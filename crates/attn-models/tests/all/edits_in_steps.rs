@@ -524,7 +524,10 @@ fn a_padded_generation_is_one_pass_over_its_text_alone() {
         let greedy = params(&settings(&name).unwrap()["greedy"]);
         let translates = model.info().attention(Attention::Cross).is_some();
         let given = inputs(&expected, "gen.greedy");
-        let ids: Vec<u32> = values(&given.input_ids.unwrap().get(0).unwrap()).iter().map(|&id| id as u32).collect();
+        let ids: Vec<u32> = values(&given.input_ids.unwrap().get(0).unwrap())
+            .iter()
+            .map(|&id| id as u32)
+            .collect();
         let real = given.attention_mask.map(|mask| values(&mask.get(0).unwrap()));
         let own: Vec<u32> = ids
             .into_iter()
@@ -537,7 +540,11 @@ fn a_padded_generation_is_one_pass_over_its_text_alone() {
         let filled = |row: &[u32], fill: u32| {
             let fill = vec![fill; padding];
             // Sources are filled up behind, texts that are continued before.
-            if translates { [row, &fill].concat() } else { [&fill, row].concat() }
+            if translates {
+                [row, &fill].concat()
+            } else {
+                [&fill, row].concat()
+            }
         };
         let rows = |rows: &[Vec<u32>]| Inputs::from_ids(rows, 0).unwrap().input_ids;
         let batch = Inputs {
@@ -547,7 +554,10 @@ fn a_padded_generation_is_one_pass_over_its_text_alone() {
         };
         let alone = Inputs::from_ids(&[own.clone()], 0).unwrap();
         let prompt = if translates { 1 } else { own.len() };
-        let list: Vec<Intervention> = everywhere(&model, prompt).into_iter().map(|edit| edit.in_sequences(0)).collect();
+        let list: Vec<Intervention> = everywhere(&model, prompt)
+            .into_iter()
+            .map(|own| own.edit.in_sequences(0))
+            .collect();
         for beams in [1, 3] {
             let params = GenerationParams {
                 beams,
@@ -558,7 +568,9 @@ fn a_padded_generation_is_one_pass_over_its_text_alone() {
             let found = generator.run(&batch, &mut edits(&model, list.clone()), &()).unwrap();
             for hypothesis in &found[0].hypotheses {
                 let mut tap = edits(&model, list.clone());
-                let text = generator.teacher_forced(&alone, 0, &hypothesis.tokens, &mut tap).unwrap();
+                let text = generator
+                    .teacher_forced(&alone, 0, &hypothesis.tokens, &mut tap)
+                    .unwrap();
                 for (own, written) in text.text().iter().zip(&hypothesis.log_probabilities) {
                     assert!(
                         *written == 0.0 || (own - written).abs() < 1e-4,

@@ -272,6 +272,11 @@ pub(crate) const ROBERTA: Family = Family {
     ..BERT
 };
 
+pub(crate) const XLM_ROBERTA: Family = Family {
+    fixture: "xlm-roberta",
+    ..ROBERTA
+};
+
 /// Families whose fixtures a GGUF file can hold whole.
 pub(crate) const FAMILIES: [Family; 15] = [
     Family {
@@ -734,7 +739,10 @@ fn any_number_is_read_or_refused() {
     for family in FAMILIES.iter().chain(&others) {
         numbers_are_read_or_refused(family.fixture, &|| family.keys(), &family.tensors());
     }
-    let tensors: Vec<Stored> = hub("t5").iter().map(|(hub, tensor)| stored(t5_name(hub), tensor)).collect();
+    let tensors: Vec<Stored> = hub("t5")
+        .iter()
+        .map(|(hub, tensor)| stored(t5_name(hub), tensor))
+        .collect();
     numbers_are_read_or_refused("t5", &t5_keys, &tensors);
     numbers_are_read_or_refused("gpt-oss", &gpt_oss_keys, &gpt_oss_tensors());
     numbers_are_read_or_refused("roberta", &roberta_keys, &ROBERTA.tensors());

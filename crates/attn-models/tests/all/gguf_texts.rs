@@ -127,7 +127,10 @@ fn t5_has_both_its_stacks() {
             ],
         ),
     ] {
-        let tensors: Vec<Stored> = weights.iter().map(|(hub, tensor)| stored(t5_name(hub), tensor)).collect();
+        let tensors: Vec<Stored> = weights
+            .iter()
+            .map(|(hub, tensor)| stored(t5_name(hub), tensor))
+            .collect();
         let found = Checkpoint::from_gguf("t5", file(&keys, &tensors)).unwrap();
         assert_eq!(found.describe().unused, [""; 0]);
         // UMT5 goes by the same name there, and has a bias of distances in every layer.

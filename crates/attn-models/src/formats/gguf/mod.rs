@@ -13,11 +13,11 @@ mod tokens;
 
 use std::path::Path;
 
+use self::{architectures::Architecture, config::describe, header::broken, parts::Part};
 pub(crate) use self::{
     parts::{first_of, name_of},
     tokens::TokenList,
 };
-use self::{architectures::Architecture, config::describe, header::broken, parts::Part};
 use crate::{
     Error, Result,
     config::Config,

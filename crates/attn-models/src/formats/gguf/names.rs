@@ -20,12 +20,7 @@ impl Architecture {
 
     /// The tensors of each of so many files under the names of the hub and in its order. A tensor without such a name keeps
     /// its own.
-    pub(super) fn entries(
-        &self,
-        path: &Path,
-        header: &Header,
-        parts: usize,
-    ) -> Result<Vec<BTreeMap<String, Entry>>> {
+    pub(super) fn entries(&self, path: &Path, header: &Header, parts: usize) -> Result<Vec<BTreeMap<String, Entry>>> {
         let heads = |key: &str| {
             header
                 .integer(&self.key(key))

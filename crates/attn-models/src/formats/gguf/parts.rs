@@ -35,7 +35,10 @@ impl Part {
 
     /// How many files the model has.
     pub(super) fn count(&self) -> usize {
-        let count = self.header.integer("split.count").and_then(|count| usize::try_from(count).ok());
+        let count = self
+            .header
+            .integer("split.count")
+            .and_then(|count| usize::try_from(count).ok());
         count.unwrap_or(1).max(1)
     }
 
@@ -58,7 +61,12 @@ pub(super) fn with_others(at_hand: Part) -> Result<Vec<Part>> {
     }
     let number = at_hand.number();
     let number = number.ok_or_else(|| broken(&at_hand.path, format!("`split.no`: expected a number below {count}")))?;
-    let name = at_hand.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = at_hand
+        .path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let base = split(&name).filter(|(_, own, all)| (*own, *all) == (number + 1, count));
     let Some((base, ..)) = base else {
         let expected = format!("a name that ends in {}", ending(number, count));
@@ -73,7 +81,10 @@ pub(super) fn with_others(at_hand: Part) -> Result<Vec<Part>> {
             continue;
         }
         let name = format!("{base}{}", ending(other, count));
-        let path = at_hand.as_ref().or(parts.first()).map(|part| part.path.with_file_name(&name));
+        let path = at_hand
+            .as_ref()
+            .or(parts.first())
+            .map(|part| part.path.with_file_name(&name));
         let path = path.unwrap_or_else(|| PathBuf::from(&name));
         let expected = format!("part {} of {count} of the model", other + 1);
         if regular(&path)?.is_none() {
@@ -153,9 +164,14 @@ pub(crate) fn first_of(files: &[PathBuf]) -> Option<&PathBuf> {
         .map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
         .collect();
     let names = names?;
-    let mut models = names.iter().map(|name| split(name).map(|(base, _, count)| (base, count)));
+    let mut models = names
+        .iter()
+        .map(|name| split(name).map(|(base, _, count)| (base, count)));
     let first = models.next()??;
-    models.all(|model| model == Some(first)).then(|| files.first()).flatten()
+    models
+        .all(|model| model == Some(first))
+        .then(|| files.first())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -165,7 +181,13 @@ mod tests {
     #[test]
     fn parts_are_known_by_their_names() {
         assert_eq!(split("a-b-00002-of-00003.gguf"), Some(("a-b", 2, 3)));
-        for other in ["a.gguf", "a-2-of-3.gguf", "a-00002-of-00003", "a-0000x-of-00003.gguf", "00001-of-00002.gguf"] {
+        for other in [
+            "a.gguf",
+            "a-2-of-3.gguf",
+            "a-00002-of-00003",
+            "a-0000x-of-00003.gguf",
+            "00001-of-00002.gguf",
+        ] {
             assert_eq!(split(other), None, "{other}");
         }
         assert_eq!(ending(1, 3), "-00002-of-00003.gguf");
@@ -174,7 +196,10 @@ mod tests {
         let files = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         let parts = files(&["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"]);
         assert_eq!(first_of(&parts), parts.first());
-        assert_eq!(first_of(&files(&["a-00001-of-00002.gguf", "b-00002-of-00002.gguf"])), None);
+        assert_eq!(
+            first_of(&files(&["a-00001-of-00002.gguf", "b-00002-of-00002.gguf"])),
+            None
+        );
         assert_eq!(first_of(&files(&["a.gguf", "b.gguf"])), None);
     }
 }
