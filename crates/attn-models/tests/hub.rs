@@ -190,7 +190,7 @@ fn models() -> Models {
         ("org/sharded", sharded),
         ("org/lost", lost),
         ("org/adapter", adapter),
-        ("org/base", files("lora-bert/base", &[BERT[0], BERT[2]])),
+        ("org/base", files("bert-cls", &[BERT[0], BERT[2]])),
         ("org/gguf", gguf),
         ("org/private", BTreeMap::new()),
         ("org/broken", BTreeMap::new()),
