@@ -236,6 +236,38 @@ fn falcon_may_have_several_heads_of_keys() {
     }
 }
 
+/// Rows without columns take no bytes: their number is no reason to make a list of them.
+#[test]
+fn tensors_of_nothing_are_refused() {
+    let place = |tensors: &mut Vec<Stored>, name: &str| {
+        let stored = tensors.iter_mut().find(|stored| stored.0 == name).unwrap();
+        *stored = (name.to_owned(), vec![0, 1 << 31], 0, Vec::new());
+    };
+    let mut tensors = falcon().tensors();
+    place(&mut tensors, "blk.0.attn_qkv.weight");
+    let mut keys = falcon().keys();
+    keys.retain(|(key, _)| !key.contains("head_count"));
+    for (key, count) in [("head_count", 1 << 30), ("head_count_kv", 1 << 29)] {
+        keys.push((format!("falcon.attention.{key}"), Said::Word(count)));
+    }
+    let error = Checkpoint::from_gguf("falcon", file(&keys, &tensors))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("does not fit the number of heads"), "{error}");
+    let mut tensors = ROBERTA.tensors();
+    place(&mut tensors, "position_embd.weight");
+    let error = Checkpoint::from_gguf("roberta", file(&roberta_keys(), &tensors))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("does not fit the number of padding"), "{error}");
+    let mut tensors = gpt_oss_tensors();
+    place(&mut tensors, "blk.0.ffn_gate_exps.bias");
+    let error = Checkpoint::from_gguf("gpt-oss", file(&gpt_oss_keys(), &tensors))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("does not fit the number of experts"), "{error}");
+}
+
 fn falcon() -> &'static Family {
     FAMILIES.iter().find(|family| family.fixture == "falcon").unwrap()
 }

@@ -144,8 +144,8 @@ fn reordered(stored: &Stored, order: Order, of: Heads) -> Option<Entry> {
             let (queries, keys) = (of.queries?, of.keys.filter(|&keys| keys > 0)?);
             let heads = keys.checked_mul(2).and_then(|both| both.checked_add(queries))?;
             let width = rows / heads;
-            // Each head has rows, so that there are no more heads than bytes.
-            if width == 0 || width * heads != rows || !queries.is_multiple_of(keys) {
+            // Each head has numbers of its own, so that there are no more heads than the file holds.
+            if width == 0 || columns == 0 || width * heads != rows || !queries.is_multiple_of(keys) {
                 return None;
             }
             let each = queries / keys;
@@ -157,6 +157,9 @@ fn reordered(stored: &Stored, order: Order, of: Heads) -> Option<Entry> {
         }
         Order::Behind => {
             let before = of.padding?.checked_add(1)?;
+            if rows == 0 || columns == 0 {
+                return None;
+            }
             *shape.first_mut()? = rows.checked_add(before)?;
             // Rows that no token reads are copies of the first.
             let starts = std::iter::repeat_n(0, before).chain((0..rows).map(|row| row * columns));
@@ -164,7 +167,6 @@ fn reordered(stored: &Stored, order: Order, of: Heads) -> Option<Entry> {
                 starts: starts.collect(),
                 ..View::new(vec![columns], vec![1])
             })
-            .filter(|_| rows > 0)
         }
     };
     Some(Entry {
@@ -181,8 +183,10 @@ fn reordered(stored: &Stored, order: Order, of: Heads) -> Option<Entry> {
 fn experts(stored: &Stored) -> Option<Vec<Entry>> {
     let (&count, shape) = stored.shape.split_first().filter(|(_, shape)| !shape.is_empty())?;
     let bytes = stored.place.len();
-    // Blocks do not reach over rows.
-    let each = bytes.checked_div(count).filter(|each| each * count == bytes)?;
+    // Blocks do not reach over rows. An expert without numbers would allow any number of them.
+    let each = bytes
+        .checked_div(count)
+        .filter(|each| *each > 0 && each * count == bytes)?;
     let entry = |expert: usize| Entry {
         element: stored.element,
         shape: shape.to_vec(),
