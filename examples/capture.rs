@@ -1,4 +1,4 @@
-//! Runs text or images through a model and keeps queries, keys and values of every head in a folder that every view opens
+//! Runs text, images or sounds through a model and keeps queries, keys and values of every head in a folder that every view opens
 //! (docs/CAPTURE.md has the schema).
 //!
 //! ```sh
@@ -28,6 +28,7 @@ use attn_sdk::{
         capture::cut_notes,
         images::images_in,
         record::{read_inputs, run_raw, write_tensors},
+        sounds::sounds_in,
     },
 };
 use clap::Parser;
@@ -40,7 +41,7 @@ struct Options {
     /// Folder of the model, GGUF file, or name in the local cache of the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Text, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup
+    /// Text, which CLIP and SigLIP read with their text tower: one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup
     #[arg(long, value_name = "FILE", requires = "out")]
     text: Option<PathBuf>,
     /// Format of the text, whatever the file's name: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
@@ -49,6 +50,9 @@ struct Options {
     /// Folder of images
     #[arg(long, value_name = "DIR", requires = "out", conflicts_with = "text")]
     images: Option<PathBuf>,
+    /// Folder of sounds (WAV), with transcripts in NAME.txt beside NAME.wav
+    #[arg(long, value_name = "DIR", requires = "out", conflicts_with_all = ["text", "images"])]
+    sounds: Option<PathBuf>,
     /// Folder to write the capture to; an interrupted capture of the same goes on
     #[arg(long, value_name = "CAPTURE")]
     out: Option<PathBuf>,
@@ -65,7 +69,7 @@ struct Options {
     #[arg(long)]
     half: bool,
     /// Input tensors to feed as they are
-    #[arg(long, value_name = "IN.safetensors", requires = "raw", conflicts_with_all = ["text", "images", "out"])]
+    #[arg(long, value_name = "IN.safetensors", requires = "raw", conflicts_with_all = ["text", "images", "sounds", "out"])]
     inputs: Option<PathBuf>,
     /// Where to write every tensor of that run
     #[arg(long, value_name = "OUT.safetensors", requires = "inputs")]
@@ -89,12 +93,17 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let Some(out) = &options.out else {
         return Err(
-            "nothing to do: give --text FILE or --images DIR with --out CAPTURE, or --inputs with --raw".into(),
+            "nothing to do: give --text FILE, --images DIR or --sounds DIR with --out CAPTURE, or --inputs with --raw"
+                .into(),
         );
     };
     let terminal = Terminal::new();
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
-    let capturer = Capturer::load(&checkpoint)?.with_options(CaptureOptions {
+    let tower = match options.text {
+        Some(_) => checkpoint.text_tower()?,
+        None => None,
+    };
+    let capturer = Capturer::load(&tower.unwrap_or(checkpoint))?.with_options(CaptureOptions {
         precision,
         attention: !options.states,
         hidden: options.hidden || options.states,
@@ -114,7 +123,10 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
             capturer.lines(data.lines)
         }
         (_, Some(images)) => capturer.images(images_in(images)?),
-        _ => return Err("give --text FILE or --images DIR".into()),
+        _ => match &options.sounds {
+            Some(sounds) => capturer.sounds(sounds_in(sounds)?),
+            None => return Err("give --text FILE, --images DIR or --sounds DIR".into()),
+        },
     };
     let outcome = run.to_folder(out).progress(&terminal).run()?;
     let capture = outcome.capture;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(crate) const CONFIG: &str = "adapter_config.json";
-const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
+pub(crate) const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 /// What PEFT puts before the names of the model's modules.
 const ROOT: &str = "base_model.model.";
 

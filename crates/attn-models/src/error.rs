@@ -137,6 +137,17 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+    /// A model was not downloaded from the hub.
+    #[cfg(feature = "hub")]
+    #[error("`{model}` was not downloaded from {place}: {reason}")]
+    Download {
+        /// The name of the model.
+        model: String,
+        /// The address that was asked, or the folder of the cache.
+        place: String,
+        /// Why not.
+        reason: crate::download::Refusal,
+    },
     /// The checkpoint lacks a file that this operation needs: a tokenizer, an image preprocessor.
     #[error("{path}: no {what}: expected {expected}", path = path.display())]
     MissingFile {

@@ -1,7 +1,11 @@
 //! Files of a checkpoint as they lie in a folder: what is no regular file is never opened, what is read whole has a
 //! bound, and what is not the file that its name says is named for what it is.
 
-use std::{fs::Metadata, io::Read, path::Path};
+use std::{
+    fs::Metadata,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use attn_core::{Limits, files::kind};
 
@@ -78,6 +82,32 @@ pub(crate) fn regular(path: &Path) -> Result<Option<Metadata>> {
         },
         Err(error) => Err(Error::io(path, error)),
     }
+}
+
+/// The files of a folder with one of these endings, by name. Hidden files, other files and subfolders are left out.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be read, [`Error::Empty`] if it holds none.
+pub(crate) fn named(folder: &Path, what: &str, endings: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
+        let path = entry.map_err(|error| Error::io(folder, error))?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        if !hidden && ending.is_some_and(|ending| endings.contains(&ending.as_str())) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(Error::Empty {
+            place: folder.display().to_string(),
+            message: format!("no {what} ({})", endings.join(", ")),
+        });
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Refuses what is stored in the place of a file: a Git LFS pointer or the page of a server.

@@ -1,4 +1,4 @@
-//! Models by the name they have on the Hugging Face hub, in the cache that its programs keep. Nothing is downloaded.
+//! Models by the name they have on the Hugging Face hub, in the cache that its programs keep. Nothing is downloaded here.
 //!
 //! Layout: <https://huggingface.co/docs/huggingface_hub/guides/manage-cache>. A model is the folder
 //! `models--ORGANIZATION--NAME`, a revision of it a folder in `snapshots`, and `refs/main` says which one is current.
@@ -27,8 +27,31 @@ pub(crate) fn locate(path: &Path) -> Result<Cow<'_, Path>> {
     if path.exists() {
         return Ok(Cow::Borrowed(path));
     }
+    locate_in(path, own_cache()).map(Cow::Owned)
+}
+
+/// As [`locate`], of what a model in `folder` names: first in the cache that this is in itself.
+pub(crate) fn locate_beside<'a>(folder: &Path, path: &'a Path) -> Result<Cow<'a, Path>> {
+    let beside = cache_of(folder).and_then(|cache| locate_in(path, Some(cache)).ok());
+    match beside.filter(|_| !path.exists()) {
+        Some(found) => Ok(Cow::Owned(found)),
+        None => locate(path),
+    }
+}
+
+/// The cache that a folder is a snapshot of a model in.
+fn cache_of(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let snapshots = folder.parent()?;
+    let model = snapshots.parent()?;
+    let named = model.file_name()?.to_str()?.starts_with("models--");
+    (named && snapshots.file_name()? == "snapshots").then(|| model.parent().map(Path::to_owned))?
+}
+
+/// The cache of this machine's user.
+pub(crate) fn own_cache() -> Option<PathBuf> {
     let home = std::env::home_dir().map(PathBuf::into_os_string);
-    locate_in(path, cache(|name| std::env::var_os(name), home)).map(Cow::Owned)
+    cache(|name| std::env::var_os(name), home)
 }
 
 /// The folder of the cache, as the hub's own library finds it.
@@ -44,7 +67,7 @@ fn cache(variable: impl Fn(&str) -> Option<OsString>, home: Option<OsString>) ->
     caches.map(|caches| caches.join("huggingface/hub"))
 }
 
-fn locate_in(path: &Path, cache: Option<PathBuf>) -> Result<PathBuf> {
+pub(crate) fn locate_in(path: &Path, cache: Option<PathBuf>) -> Result<PathBuf> {
     let missing = |found: String| Error::NotAModel {
         path: path.to_owned(),
         expected: EXPECTED.to_owned(),
@@ -91,7 +114,7 @@ fn locate_in(path: &Path, cache: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// The name and the revision of a model, if a path can be one.
-fn named(path: &Path) -> Option<(&str, &str)> {
+pub(crate) fn named(path: &Path) -> Option<(&str, &str)> {
     let text = path.to_str()?;
     let (name, revision) = text.split_once('@').unwrap_or((text, "main"));
     let parts: Vec<&str> = name.split('/').collect();
@@ -104,7 +127,7 @@ fn named(path: &Path) -> Option<(&str, &str)> {
 }
 
 /// Whether a text is a name as the hub allows it.
-fn is_plain(name: &str) -> bool {
+pub(crate) fn is_plain(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && !name.starts_with('.') && name.chars().all(allowed)
 }
@@ -158,6 +181,13 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert!(find("other").unwrap_err().to_string().contains("models--other"));
+        // What a model there names is looked for there first.
+        let own = model.join("snapshots/0a");
+        let beside = locate_beside(&own, Path::new("org/tiny@0b")).unwrap().into_owned();
+        assert_eq!(
+            beside.canonicalize().unwrap(),
+            model.join("snapshots/0b").canonicalize().unwrap()
+        );
         // Not names: nothing outside the cache is looked at.
         for path in [
             "/org/tiny",

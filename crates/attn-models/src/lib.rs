@@ -35,7 +35,8 @@
 //! [`Weights::finetune`] starts from a checkpoint.
 //!
 //! # Features
-//! `cuda`, `metal`, `mkl` and `accelerate` are passed through to candle. Default: the CPU, in pure Rust.
+//! `cuda`, `metal`, `mkl` and `accelerate` are passed through to candle. Default: the CPU, in pure Rust. `hub` adds
+//! `Checkpoint::download`, which gets a model by its name; without it nothing here opens a connection.
 
 mod adapter;
 mod array;
@@ -45,6 +46,8 @@ pub mod capture;
 pub mod checkpoint;
 mod config;
 pub mod control;
+#[cfg(feature = "hub")]
+pub mod download;
 mod error;
 pub mod families;
 mod files;

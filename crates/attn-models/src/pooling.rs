@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) const MODULES: &str = "modules.json";
-const SETTINGS: &str = "sentence_bert_config.json";
+pub(crate) const SETTINGS: &str = "sentence_bert_config.json";
 
 /// Lengths below this are taken for it, so that a vector of zeros stays one.
 const SHORTEST: f64 = 1e-12;
@@ -241,6 +241,15 @@ pub(crate) fn transformer(folder: &Path) -> Result<Option<PathBuf>> {
     }
     let first = modules(folder)?.into_iter().next();
     Ok(first.map(|module| module.folder).filter(|own| own != folder))
+}
+
+/// The folders of the modules, as paths from the model's; empty for those in it.
+#[cfg(feature = "hub")]
+pub(crate) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let folders = modules(folder)?.into_iter().map(|module| module.folder);
+    Ok(folders
+        .map(|own| own.strip_prefix(folder).map(Path::to_owned).unwrap_or_default())
+        .collect())
 }
 
 /// Tokens that texts are cut to, if the folder of a transformer says so. What is not readable says nothing here.

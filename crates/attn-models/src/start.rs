@@ -35,6 +35,8 @@ use crate::{Error, Point, Result, Site, record::Recorder};
 pub struct Start {
     /// Per stack the layer that runs first, and the residual stream before it.
     states: BTreeMap<Side, (usize, Tensor)>,
+    /// The residual stream before the layers that do not run, where it is known: some heads read the states of all layers.
+    below: BTreeMap<(Side, usize), Tensor>,
 }
 
 impl Start {
@@ -62,19 +64,27 @@ impl Start {
         if side == Side::Decoder && encoder > 0 {
             wanted.push((Side::Encoder, encoder));
         }
-        let mut states = BTreeMap::new();
+        let (mut states, mut below) = (BTreeMap::new(), BTreeMap::new());
         for (side, layer) in wanted {
             let site = Site::hidden(side, layer);
             let state = run.tensors.get(&site);
             let state = state.ok_or_else(|| wrong(format!("a run that has recorded the {site}"), "none".to_owned()))?;
             states.insert(side, (layer, state.detach()));
+            let known = |layer| Some(((side, layer), run.tensors.get(&Site::hidden(side, layer))?.detach()));
+            below.extend((0..layer).filter_map(known));
         }
-        Ok(Self { states })
+        Ok(Self { states, below })
     }
 
-    /// The start at known states: of each stack the layer that runs first, and what comes into it.
-    pub(crate) fn at(states: BTreeMap<Side, (usize, Tensor)>) -> Self {
-        Self { states }
+    /// The start at known states: of each stack the layer that runs first, and what comes into it; and what comes into layers,
+    /// of which those below it count.
+    pub(crate) fn at(states: BTreeMap<Side, (usize, Tensor)>, below: BTreeMap<(Side, usize), Tensor>) -> Self {
+        Self { states, below }
+    }
+
+    /// The state before a layer that does not run, as it was in the earlier pass; `None` where that is not known.
+    pub(crate) fn state_below(&self, side: Side, layer: usize) -> Option<&Tensor> {
+        self.below.get(&(side, layer))
     }
 
     /// Of each stack the layer that runs first.

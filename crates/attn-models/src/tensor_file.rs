@@ -10,7 +10,6 @@ use std::{
     sync::OnceLock,
 };
 
-use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::Dtype;
@@ -19,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::{
     Error, Result,
     files::{is_itself, regular},
-    formats::{blocks, safetensors as plain, torch},
+    formats::{blocks::Block, safetensors as plain, torch},
 };
 
 /// Bytes that one thread hashes at a time. Part of what a digest is: another number gives other digests.
@@ -82,14 +81,14 @@ impl std::ops::Deref for Bytes {
 pub(crate) enum Element {
     Plain(Dtype),
     /// Blocks of small numbers that share a scale, as GGML has them.
-    Block(GgmlDType),
+    Block(Block),
 }
 
 impl std::fmt::Display for Element {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Plain(dtype) => write!(f, "{dtype:?}"),
-            Self::Block(kind) => f.write_str(&blocks::name(*kind)),
+            Self::Block(block) => block.fmt(f),
         }
     }
 }
@@ -111,6 +110,8 @@ pub(crate) struct Entry {
 /// rows that change places are one side more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
+    /// The elements at which it begins, one walk after the other: 0 for all but parts that lie in no regular order.
+    pub(crate) starts: Vec<usize>,
     pub(crate) sides: Vec<usize>,
     /// In elements.
     pub(crate) strides: Vec<usize>,
@@ -129,26 +130,45 @@ impl View {
         last.checked_add(1)
     }
 
+    /// One walk from the first element on.
+    pub(crate) fn new(sides: Vec<usize>, strides: Vec<usize>) -> Self {
+        Self {
+            starts: vec![0],
+            sides,
+            strides,
+        }
+    }
+
     /// Whether it is no more than row by row.
     pub(crate) fn is_plain(&self) -> bool {
         let mut inner = 1_usize;
-        self.sides.iter().zip(&self.strides).rev().all(|(&side, &stride)| {
-            let fits = side == 1 || stride == inner;
-            inner = inner.saturating_mul(side);
-            fits
-        })
+        self.starts == [0]
+            && self.sides.iter().zip(&self.strides).rev().all(|(&side, &stride)| {
+                let fits = side == 1 || stride == inner;
+                inner = inner.saturating_mul(side);
+                fits
+            })
     }
 
     /// The elements in the order of the walk. All are there: the span was checked when the file was opened.
     fn walk(&self, stored: &[f32]) -> Vec<f32> {
-        let count = self.sides.iter().product();
-        let mut values = Vec::with_capacity(count);
+        let count: usize = self.sides.iter().product();
+        let mut values = Vec::with_capacity(count * self.starts.len());
+        for &start in &self.starts {
+            self.walk_from(start, stored, &mut values, count);
+        }
+        values
+    }
+
+    fn walk_from(&self, start: usize, stored: &[f32], values: &mut Vec<f32>, count: usize) {
         let (Some((&row, sides)), Some((&step, strides))) = (self.sides.split_last(), self.strides.split_last()) else {
-            return stored.to_vec();
+            values.extend(stored.get(start));
+            return;
         };
         let mut at = vec![0; sides.len()];
-        let mut place = 0;
-        while values.len() < count {
+        let mut place = start;
+        let end = values.len() + count;
+        while values.len() < end {
             values.extend((0..row).map(|column| stored[place + column * step]));
             for side in (0..at.len()).rev() {
                 at[side] += 1;
@@ -160,7 +180,6 @@ impl View {
                 at[side] = 0;
             }
         }
-        values
     }
 }
 
@@ -246,10 +265,10 @@ impl TensorFile {
                 .iter()
                 .map(|b| bf16::from_le_bytes(*b).to_f32())
                 .collect(),
-            Element::Block(kind) => blocks::widen(kind, bytes).map_err(|message| Error::Tensor {
+            Element::Block(block) => block.widen(bytes).map_err(|message| Error::Tensor {
                 path: self.path.clone(),
                 tensor: name.to_owned(),
-                expected: format!("blocks of {}", blocks::name(kind)),
+                expected: format!("blocks of {block}"),
                 found: message,
             })?,
             other => {
@@ -344,10 +363,7 @@ mod tests {
     #[test]
     fn walks_transpose_and_change_rows() {
         let stored: Vec<f32> = (0..12).map(|at| at as f32).collect();
-        let view = |sides: &[usize], strides: &[usize]| View {
-            sides: sides.to_vec(),
-            strides: strides.to_vec(),
-        };
+        let view = |sides: &[usize], strides: &[usize]| View::new(sides.to_vec(), strides.to_vec());
         let transposed = view(&[3, 4], &[1, 3]);
         assert_eq!(transposed.walk(&stored)[..5], [0.0, 3.0, 6.0, 9.0, 1.0]);
         assert!(!transposed.is_plain() && view(&[3, 4], &[4, 1]).is_plain() && view(&[1, 4], &[0, 1]).is_plain());
@@ -355,6 +371,13 @@ mod tests {
         assert_eq!(view(&[2, 2, 3], &[3, 6, 1]).walk(&stored)[3..6], [6.0, 7.0, 8.0]);
         assert_eq!(view(&[0, 4], &[4, 1]).walk(&[]), [0.0; 0]);
         assert_eq!(view(&[], &[]).walk(&[5.0]), [5.0]);
+        // Parts in an order of their own.
+        let parts = View {
+            starts: vec![4, 0],
+            ..view(&[2, 2], &[2, 1])
+        };
+        assert_eq!(parts.walk(&stored), [4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0]);
+        assert!(!parts.is_plain());
         assert_eq!(View::span(&[3, 4], &[1, 3]), Some(12));
         assert_eq!(View::span(&[3, 0], &[usize::MAX, 3]), Some(0));
         assert_eq!(View::span(&[3, 2], &[usize::MAX, 3]), None);

@@ -11,6 +11,7 @@ use crate::{
     error::{SHORT, excerpt},
     families::Config,
     files::{self, LARGEST_CONFIG, wrong},
+    formats::gguf::first_of,
     tensor_file::TensorFile,
 };
 
@@ -18,7 +19,7 @@ pub(crate) const TORCH: &str = "pytorch_model.bin";
 pub(crate) const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// The names of weight files and of the index of several, in the order they are looked for.
-const NAMES: [(&str, &str); 2] = [(WEIGHTS, WEIGHTS_INDEX), (TORCH, TORCH_INDEX)];
+pub(crate) const NAMES: [(&str, &str); 2] = [(WEIGHTS, WEIGHTS_INDEX), (TORCH, TORCH_INDEX)];
 
 /// Whether a folder has weight files, be they what their names say or not.
 pub(crate) fn has_weights(folder: &Path) -> Result<bool> {
@@ -139,7 +140,7 @@ fn instead(folder: &Path) -> String {
     }
 }
 
-/// The one file in a folder that holds a whole model.
+/// The one file in a folder that holds a whole model, or the first of its parts.
 ///
 /// # Errors
 /// [`Error::WrongFile`] for several.
@@ -151,6 +152,7 @@ pub(crate) fn find_gguf(folder: &Path) -> Result<Option<PathBuf>> {
     match files.as_slice() {
         [] => Ok(None),
         [file] => Ok(Some(file.clone())),
+        several if first_of(several).is_some() => Ok(first_of(several).cloned()),
         several => {
             let names = several
                 .iter()

@@ -248,6 +248,21 @@ impl Weights {
         Ok(packed.transpose(1, 2)?)
     }
 
+    /// Two tensors of one shape as one of twice the rows, which come by turns: the first of the first, the first of the second.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn get_by_turns(&self, names: [&str; 2], shape: &[usize]) -> Result<Tensor> {
+        let [first, second] = [self.get(names[0], shape)?, self.get(names[1], shape)?];
+        if self.source.kind == Kind::Probe {
+            // A probe takes no memory.
+            let mut both = shape.to_vec();
+            both.iter_mut().take(1).for_each(|rows| *rows *= 2);
+            return Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(both)?);
+        }
+        Ok(Tensor::stack(&[first, second], 1)?.flatten(0, 1)?)
+    }
+
     /// A tensor; `fresh` gives its values by name, shape and seed where no file has it and it is trained.
     fn get_or(
         &self,

@@ -109,6 +109,13 @@ fn matrix_of_an_encoder_decoder() {
 }
 
 #[test]
+fn matrix_with_places_without_a_head() {
+    check("matrix-absent", &ViewState::default(), |view| {
+        samples::hybrid(200, view, Some([520.0, 520.0]))
+    });
+}
+
+#[test]
 fn matrix_by_value() {
     let view = ViewState::from(Shared {
         color: ColorChoice::values("position"),

@@ -30,6 +30,7 @@ use attn_models::{
     capture::{CaptureOutcome, CaptureRun, cut_notes},
     control::Control,
     images::Image,
+    sounds::Sound,
 };
 
 pub use self::loaded::{Loaded, Preview};
@@ -99,6 +100,11 @@ pub enum Data {
     ImageFolder(PathBuf),
     /// Images. If they are files in several folders beside each other, these are classes, as above.
     Images(Vec<Image>),
+    /// A folder of sounds (WAV files) for a model of sound; the file `NAME.txt` beside `NAME.wav` is its transcript. Without one, a
+    /// model with a decoder writes it.
+    SoundFolder(PathBuf),
+    /// Sounds, and what is said in them.
+    Sounds(Vec<(Sound, Option<String>)>),
     /// The first for models of text, the second for models of images.
     TextOrImages(Box<Data>, Box<Data>),
 }
@@ -227,6 +233,19 @@ impl Source {
                 })
             }
         }
+    }
+
+    /// A model and what it reads. A model of images and captions (CLIP, SigLIP) reads text with its text tower.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::text_tower`].
+    pub fn model(checkpoint: Checkpoint, data: Data) -> Result<Self, Error> {
+        let text = matches!(data, Data::Text(_) | Data::Dataset(_) | Data::Lines(_) | Data::Ids(_));
+        let tower = if text { checkpoint.text_tower()? } else { None };
+        Ok(Self::Model {
+            checkpoint: tower.unwrap_or(checkpoint),
+            data,
+        })
     }
 
     /// The model, where there is a single one that reads data of its own.

@@ -51,7 +51,10 @@ impl Atlas {
                 "Model or capture",
                 "folder of a checkpoint, GGUF file, or folder of a capture",
             ),
-            ("Data", "text file, or folder of images; empty: what comes with the SDK"),
+            (
+                "Data",
+                "text file, or folder of images or sounds; empty: what comes with the SDK",
+            ),
         ];
         let title = if beside { "Compare with" } else { "Open" };
         self.dialog = Some(Dialog {

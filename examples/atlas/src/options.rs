@@ -30,7 +30,7 @@ use crate::source::{Reads, Subject, What};
 #[command(version)]
 pub(crate) struct Options {
     /// A session that the window saved: opens it as it was
-    #[arg(value_name = "SESSION", conflicts_with_all = ["model", "embedded", "checkpoints", "text", "ids", "images", "open", "out"])]
+    #[arg(value_name = "SESSION", conflicts_with_all = ["model", "embedded", "checkpoints", "text", "ids", "images", "sounds", "open", "out"])]
     pub(crate) session: Option<PathBuf>,
     /// Folder of a model, GGUF file, or name in the local cache of the hub [default: an embedded model]
     #[arg(long, value_name = "DIR")]
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Checkpoint folders of one training run, in order. Projects the same heads at every checkpoint with aligned layouts. Writes all model outputs for the last checkpoint. Without a folder: the four epochs of the embedded sentiment model
     #[arg(long, value_name = "DIR", num_args = 0.., conflicts_with_all = ["model", "embedded"])]
     pub(crate) checkpoints: Option<Vec<PathBuf>>,
-    /// Text file, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup, whose columns become colors. Encoder-decoder: a line is a source and, after a TAB, a target. Lines longer than the model accepts are truncated, with a note [default: 200 embedded sentences]
+    /// Text file, one sequence per line (.txt); or .csv, .tsv, .jsonl, .ndjson, .json, .conllu or .conllup, whose columns become colors. CLIP and SigLIP read it with their text tower. Encoder-decoder: a line is a source and, after a TAB, a target. Lines longer than the model accepts are truncated, with a note [default: 200 embedded sentences]
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
     /// Format of the text file, overrides its extension: lines, csv, tsv, jsonl, json, conllu, conllup or word-tag
@@ -57,8 +57,11 @@ pub(crate) struct Options {
     /// embedded images]
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     pub(crate) images: Option<PathBuf>,
+    /// Folder of sounds (16-bit WAV of the model's rate, 16 kHz for most), for Whisper and wav2vec 2.0. NAME.txt beside NAME.wav is its transcript; without one, Whisper writes it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["text", "ids", "images"])]
+    pub(crate) sounds: Option<PathBuf>,
     /// Opens an existing capture, made by this program or another one. --text then adds the columns of the captured text file
-    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images"])]
+    #[arg(long, value_name = "CAPTURE", conflicts_with_all = ["model", "embedded", "ids", "images", "sounds"])]
     pub(crate) open: Option<PathBuf>,
     /// Writes plots and atlas.json to this folder. Without it, opens a window if there is a display
     #[arg(long, value_name = "DIR")]
@@ -198,12 +201,12 @@ impl Options {
             format: self.text_format,
             column: self.text_column.clone(),
         });
-        let data = match (text, &self.ids, &self.images) {
-            (Some(text), ..) => Some(text),
-            (_, Some(path), _) => Some(Reads::Ids(path.clone())),
-            (.., Some(path)) => Some(Reads::Images(path.clone())),
-            _ => None,
-        };
+        let others = [
+            self.ids.clone().map(Reads::Ids),
+            self.images.clone().map(Reads::Images),
+            self.sounds.clone().map(Reads::Sounds),
+        ];
+        let data = text.or_else(|| others.into_iter().flatten().next());
         let subject = match (&self.open, &self.checkpoints, &self.model) {
             (Some(folder), ..) => Subject::Capture(folder.clone()),
             (_, Some(folders), _) => Subject::Checkpoints(folders.clone()),

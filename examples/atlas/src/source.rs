@@ -6,7 +6,7 @@ use attn_sdk::{
     Dataset, Error, TextParams,
     core::{Capture, text::TextFormat},
     embedded::{self, EmbeddedModel},
-    models::{Checkpoint, control::Control},
+    models::{Checkpoint, control::Control, sounds::sounds_in},
     study::source::{Data, Source, TextFile},
 };
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,7 @@ pub(crate) enum Reads {
     },
     Ids(PathBuf),
     Images(PathBuf),
+    Sounds(PathBuf),
 }
 
 impl What {
@@ -63,6 +64,7 @@ impl What {
         let folder = PathBuf::from(model);
         let data = match PathBuf::from(data) {
             data if data.as_os_str().is_empty() => None,
+            path if path.is_dir() && sounds_in(&path).is_ok() => Some(Reads::Sounds(path)),
             path if path.is_dir() => Some(Reads::Images(path)),
             path => Some(Reads::Text {
                 path,
@@ -100,16 +102,10 @@ impl What {
                 let model = embedded::find(name).ok_or(Error::NoSource { expected })?;
                 match data {
                     None => embedded_source(model)?,
-                    Some(data) => Source::Model {
-                        checkpoint: model.checkpoint()?,
-                        data,
-                    },
+                    Some(data) => Source::model(model.checkpoint()?, data)?,
                 }
             }
-            Subject::Model(folder) => Source::Model {
-                checkpoint: Checkpoint::open(folder)?,
-                data: data.map_or_else(default_data, Ok)?,
-            },
+            Subject::Model(folder) => Source::model(Checkpoint::open(folder)?, data.map_or_else(default_data, Ok)?)?,
         })
     }
 
@@ -127,7 +123,7 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(find),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path)) => find(path),
+            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path) | Reads::Sounds(path)) => find(path),
             None => {}
         }
         self
@@ -149,7 +145,9 @@ impl What {
             Subject::Checkpoints(paths) => paths.iter_mut().for_each(whole),
         }
         match &mut self.data {
-            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path)) => whole(path),
+            Some(Reads::Text { path, .. } | Reads::Ids(path) | Reads::Images(path) | Reads::Sounds(path)) => {
+                whole(path)
+            }
             None => {}
         }
         self
@@ -162,6 +160,7 @@ impl Reads {
             Self::Text { path, format, column } => Data::Text(TextFile { path, format, column }),
             Self::Ids(path) => Data::Ids(path),
             Self::Images(path) => Data::ImageFolder(path),
+            Self::Sounds(path) => Data::SoundFolder(path),
         }
     }
 }

@@ -270,9 +270,13 @@ impl<'a> Paths<'a> {
             .ends
             .iter()
             .filter(|(site, _)| site.point == Point::Hidden && at.is(**site));
+        let below = self.ends.iter().filter(|(site, _)| site.point == Point::Hidden);
         let start = Start::at(
             hidden
                 .map(|(site, end)| (site.side(), (site.layer, end.clone())))
+                .collect(),
+            below
+                .map(|(site, end)| ((site.side(), site.layer), end.clone()))
                 .collect(),
         );
         let mut sums: BTreeMap<Side, Tensor> = BTreeMap::new();

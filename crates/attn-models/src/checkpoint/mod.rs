@@ -48,6 +48,26 @@ pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 
+/// Files beside the weights that a folder is read with.
+pub(crate) const BESIDE: [&str; 16] = [
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    GENERATION,
+    PREPROCESSOR,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
+];
+
 /// The files of one model. Weights stay on disk (memory-mapped) until a model is loaded from them.
 ///
 /// ```no_run
@@ -396,6 +416,9 @@ impl Checkpoint {
 
     /// The path messages about a missing tensor name: the one weight file, or the index of several.
     pub(crate) fn weights_path(&self) -> PathBuf {
+        if is_gguf(&self.path) {
+            return self.path.clone();
+        }
         let first = self.store.files().next();
         let torch = first.is_some_and(|file| file.path.extension().is_some_and(|ending| ending == "bin"));
         let index = self.path.join(if torch { TORCH_INDEX } else { WEIGHTS_INDEX });

@@ -9,7 +9,7 @@ use crate::{
     error::{SHORT, excerpt},
     families::Config,
     files::{self, LARGEST_CONFIG},
-    formats::gguf::Gguf,
+    formats::gguf::{Gguf, name_of},
     hub, pooling,
     store::Store,
     weight_files::{find_gguf, has_weights, is_gguf, open_weights},
@@ -21,10 +21,10 @@ impl Checkpoint {
     /// | `path` | what is opened |
     /// |---|---|
     /// | a folder | `config.json` with `model.safetensors` or, without it, `pytorch_model.bin`, in one file or in shards |
-    /// | a `.gguf` file, or a folder with one | configuration, tokenizer and weights of that file; a `tokenizer.json` beside it in the folder comes before its own |
+    /// | a `.gguf` file, or a folder with one | configuration, tokenizer and weights of that file; of a model in several (`NAME-00001-of-00003.gguf`), all of them; a `tokenizer.json` beside it in the folder comes before its own |
     /// | a folder with `adapter_config.json` | the model that it names (a path, also from that folder, or a name as below), with the LoRA merged; see [`with_adapter_scale`](Self::with_adapter_scale) |
     /// | a folder with `modules.json` | the transformer in it; see [`pooling`](Self::pooling) |
-    /// | `model`, `organization/model`, `organization/model@revision`, where no such path is | that model in the local cache of the hub: `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`. Nothing is downloaded |
+    /// | `model`, `organization/model`, `organization/model@revision`, where no such path is | that model in the local cache of the hub: `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`. Nothing is downloaded here: see `download` (feature `hub`) |
     ///
     /// # Errors
     /// [`Error::NotAModel`] if the folder or `config.json` or the weights are missing, naming what is there instead;
@@ -39,6 +39,16 @@ impl Checkpoint {
             return Self::open_adapted(path);
         }
         Self::open_whole(path)
+    }
+
+    /// Downloads a model from the hub by its name, if it is not in the local cache, and opens it. The feature `hub` has it; where
+    /// from, where to and with what token the environment says: [`Hub::from_env`](crate::download::Hub::from_env).
+    ///
+    /// # Errors
+    /// Those of [`Hub::download`](crate::download::Hub::download) and of [`open`](Self::open).
+    #[cfg(feature = "hub")]
+    pub fn download(name: &str, progress: &dyn attn_core::Progress) -> Result<Self> {
+        Self::open(crate::download::Hub::from_env().download(name, progress)?)
     }
 
     /// Opens a model that is no adapter.
@@ -110,14 +120,13 @@ impl Checkpoint {
     }
 
     pub(super) fn of_gguf(gguf: Gguf, path: &Path) -> Self {
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Self {
-            name: name.unwrap_or_else(|| "model".to_owned()),
+            name: name_of(path).unwrap_or_else(|| "model".to_owned()),
             path: path.to_owned(),
             config: gguf.config,
             config_bytes: None,
             generation: None,
-            store: Arc::new(Store::new(vec![gguf.weights])),
+            store: Arc::new(Store::new(gguf.weights)),
             tokens: gguf.tokens.map(|list| Tokens::Listed(Arc::new(list), path.to_owned())),
             texts: Texts::default(),
             preprocessor: None,
@@ -144,7 +153,7 @@ impl Checkpoint {
                 Some(revision) if !base.contains('@') => Cow::Owned(format!("{base}@{revision}")),
                 _ => Cow::Borrowed(base),
             };
-            let located = hub::locate(Path::new(&*named)).map_err(|error| match error {
+            let located = hub::locate_beside(folder, Path::new(&*named)).map_err(|error| match error {
                 Error::NotAModel { found, .. } => Error::NotAModel {
                     path: folder.to_owned(),
                     expected: format!(

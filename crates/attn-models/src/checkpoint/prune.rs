@@ -17,7 +17,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use super::{CONFIG, Checkpoint, GENERATION, PREPROCESSOR, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, texts::Tokens};
+use super::{BESIDE, CONFIG, Checkpoint, PREPROCESSOR, TOKENIZER, WEIGHTS, texts::Tokens};
 use crate::{
     Error, Result, Weights,
     blocks::{Linear, MultiHead, Qkv},
@@ -28,26 +28,6 @@ use crate::{
 
 /// The option that names the heads a checkpoint lacks.
 const PRUNED: &str = "pruned_heads";
-
-/// Files beside the weights that a folder is read with.
-const BESIDE: [&str; 16] = [
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    GENERATION,
-    PREPROCESSOR,
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-    "source.spm",
-    "target.spm",
-    "target_vocab.json",
-];
 
 /// How heads were pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,36 +1,73 @@
-//! Quantized blocks of GGML, widened to f32 by candle.
+//! Quantized blocks of GGML, widened to f32: by candle, but for the one type that it does not have.
 //!
 //! A block is a few small integers with a scale (and an offset) that they share: 32 numbers in the older types
-//! (`Q4_0` to `Q8_1`), 256 in the "K" types. Definitions: `ggml-common.h` of <https://github.com/ggml-org/ggml>.
+//! (`Q4_0` to `Q8_1`) and in `MXFP4`, 256 in the "K" types. Definitions: `ggml-common.h` of
+//! <https://github.com/ggml-org/ggml>.
 
 use std::borrow::Cow;
 
 use candle_core::{CpuStorage, quantized::GgmlDType};
 use rayon::prelude::*;
 
+use super::mxfp4;
 use crate::third_party::guard;
 
 /// Blocks that one thread widens at a time.
 const PIECE: usize = 1 << 12;
 
-/// The name that GGML has for a type.
-pub(crate) fn name(kind: GgmlDType) -> String {
-    // candle writes `Q4K` for `Q4_K`.
-    let name = format!("{kind:?}");
-    match name.strip_suffix('K') {
-        Some(start) => format!("{start}_K"),
-        None => name,
+/// A type of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// One that candle widens.
+    Ggml(GgmlDType),
+    /// The experts of GPT-OSS.
+    Mxfp4,
+}
+
+impl Block {
+    /// How many numbers a block has, and how many bytes.
+    pub(crate) fn size(self) -> (usize, usize) {
+        match self {
+            Self::Ggml(kind) => (kind.block_size(), kind.type_size()),
+            Self::Mxfp4 => (mxfp4::NUMBERS, mxfp4::BYTES + 1),
+        }
+    }
+
+    /// The numbers of whole blocks.
+    ///
+    /// # Errors
+    /// What candle says, or that the bytes are no whole blocks.
+    pub(crate) fn widen(self, bytes: &[u8]) -> Result<Vec<f32>, String> {
+        match self {
+            Self::Ggml(kind) => widen(kind, bytes),
+            Self::Mxfp4 => mxfp4::widen_together(bytes).ok_or_else(|| partial(bytes, self.size().1)),
+        }
     }
 }
 
-/// The numbers of whole blocks.
-///
-/// # Errors
-/// What candle says, or that the bytes are no whole blocks.
-pub(crate) fn widen(kind: GgmlDType, bytes: &[u8]) -> Result<Vec<f32>, String> {
-    let (numbers, size) = (kind.block_size(), kind.type_size());
+/// The name that GGML has for it.
+impl std::fmt::Display for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::Ggml(kind) = self else {
+            return f.write_str("MXFP4");
+        };
+        // candle writes `Q4K` for `Q4_K`.
+        let name = format!("{kind:?}");
+        match name.strip_suffix('K') {
+            Some(start) => write!(f, "{start}_K"),
+            None => f.write_str(&name),
+        }
+    }
+}
+
+fn partial(bytes: &[u8], size: usize) -> String {
+    format!("{} bytes, no multiple of {size}", bytes.len())
+}
+
+fn widen(kind: GgmlDType, bytes: &[u8]) -> Result<Vec<f32>, String> {
+    let (numbers, size) = Block::Ggml(kind).size();
     if !bytes.len().is_multiple_of(size) {
-        return Err(format!("{} bytes, no multiple of {size}", bytes.len()));
+        return Err(partial(bytes, size));
     }
     let widened = |(piece, out): (&[u8], &mut [f32])| -> Result<(), String> {
         // candle reads blocks in place and asks that they are aligned, which a file need not be.
@@ -90,9 +127,7 @@ mod tests {
             }
             assert!(widen(kind, &blocks[1..]).is_err());
         }
-        assert_eq!(
-            (name(GgmlDType::Q4K), name(GgmlDType::Q8_0)),
-            ("Q4_K".into(), "Q8_0".into())
-        );
+        let names = [Block::Ggml(GgmlDType::Q4K), Block::Ggml(GgmlDType::Q8_0), Block::Mxfp4];
+        assert_eq!(names.map(|block| block.to_string()), ["Q4_K", "Q8_0", "MXFP4"]);
     }
 }

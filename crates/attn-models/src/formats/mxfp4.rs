@@ -4,7 +4,7 @@
 //! scales E8M0 (section 5.4.1), of which 255 is no number.
 //!
 //! GPT-OSS keeps the two apart, as bytes: `NAME_blocks` `[.., 16]`, the first of two numbers in the lower half of its byte, and
-//! `NAME_scales` `[..]`.
+//! `NAME_scales` `[..]`. GGML has the scale before its block, and the first 16 numbers in the lower halves of the bytes.
 
 use rayon::prelude::*;
 
@@ -28,15 +28,40 @@ pub(crate) fn widen(blocks: &[u8], scales: &[u8]) -> Option<Vec<f32>> {
         .zip(blocks.par_iter().zip(scales))
         .with_min_len(1 << 10)
         .for_each(|(out, (block, &scale))| {
-            let factor = match scale {
-                u8::MAX => f64::NAN,
-                exponent => 2_f64.powi(i32::from(exponent) - 127),
-            };
+            let factor = factor(scale);
             for (pair, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(block) {
                 *pair = [byte & 15, byte >> 4].map(|bits| number(bits, factor));
             }
         });
     Some(values)
+}
+
+/// The same of blocks as GGML has them; `None` for a part of one.
+pub(crate) fn widen_together(bytes: &[u8]) -> Option<Vec<f32>> {
+    let (blocks, rest) = bytes.as_chunks::<{ BYTES + 1 }>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut values = vec![0.0; blocks.len() * NUMBERS];
+    let (out, _) = values.as_chunks_mut::<NUMBERS>();
+    out.par_iter_mut()
+        .zip(blocks)
+        .with_min_len(1 << 10)
+        .for_each(|(out, &[scale, ref block @ ..])| {
+            let factor = factor(scale);
+            let (first, last) = out.split_at_mut(BYTES);
+            for ((first, last), byte) in first.iter_mut().zip(last).zip(block) {
+                (*first, *last) = (number(byte & 15, factor), number(byte >> 4, factor));
+            }
+        });
+    Some(values)
+}
+
+fn factor(scale: u8) -> f64 {
+    match scale {
+        u8::MAX => f64::NAN,
+        exponent => 2_f64.powi(i32::from(exponent) - 127),
+    }
 }
 
 fn number(bits: u8, factor: f64) -> f32 {
@@ -66,6 +91,26 @@ mod tests {
         assert!(widen(&block, &[255]).unwrap()[0].is_nan());
         assert!(widen(&block, &[254]).unwrap()[0].is_finite());
         assert!(widen(&block, &[254]).unwrap()[6].is_infinite());
+    }
+
+    /// Values computed with numpy: `m[q & 15], m[q >> 4]` of `q = (37 i + 11) mod 256`, times `2^(e - 127)`.
+    #[test]
+    fn blocks_of_ggml_have_their_scale_before_them() {
+        let block = |scale: u8| {
+            let bytes = (0..16_u32).map(|at| ((37 * at + 11) % 256) as u8);
+            std::iter::once(scale).chain(bytes)
+        };
+        let bytes: Vec<u8> = block(127).chain(block(125)).collect();
+        let found = widen_together(&bytes).unwrap();
+        let wanted = [
+            -1.5, 0.0, 3.0, -1.0, -6.0, 2.0, -0.5, -4.0, 1.5, -0.0, -3.0, 1.0, 6.0, -2.0, 0.5, 4.0, 0.0, 1.5, 3.0, 6.0,
+            -0.5, -2.0, -4.0, 0.0, 1.5, 3.0, 6.0, -1.0, -2.0, -4.0, 0.5, 1.5,
+        ];
+        assert_eq!(found[..32], wanted);
+        assert_eq!(found[32..], wanted.map(|value| value / 4.0));
+        assert_eq!(widen_together(&bytes[1..]), None);
+        assert_eq!(widen_together(&[]), Some(Vec::new()));
+        assert!(widen_together(&[255; 17]).unwrap().iter().all(|value| value.is_nan()));
     }
 
     #[test]

@@ -98,10 +98,7 @@ pub(crate) fn entries(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Entr
             );
             refuse(expected, excerpt(&found, LONG))
         })?;
-        let view = View {
-            sides: tensor.shape.clone(),
-            strides: tensor.strides,
-        };
+        let view = View::new(tensor.shape.clone(), tensor.strides);
         let entry = Entry {
             element: Element::Plain(dtype),
             shape: tensor.shape,

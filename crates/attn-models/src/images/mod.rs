@@ -170,31 +170,8 @@ impl From<&Image> for Image {
 /// # Errors
 /// [`Error::Io`] if the folder cannot be read, [`Error::Empty`] if it holds no image.
 pub fn images_in(folder: impl AsRef<Path>) -> Result<Vec<Image>> {
-    let folder = folder.as_ref();
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))? {
-        let path = entry.map_err(|error| Error::io(folder, error))?.path();
-        if is_image(&path) && path.is_file() {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(Error::Empty {
-            place: folder.display().to_string(),
-            message: format!("no images ({})", ENDINGS.join(", ")),
-        });
-    }
-    paths.sort();
+    let paths = files::named(folder.as_ref(), "images", &ENDINGS)?;
     Ok(paths.into_iter().map(Image::File).collect())
-}
-
-/// Whether a file's name is that of an image and not hidden.
-fn is_image(path: &Path) -> bool {
-    let hidden = path
-        .file_name()
-        .is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 fn decode(bytes: &[u8], path: &Path, limits: Limits) -> Result<DynamicImage> {

@@ -17,7 +17,10 @@ use std::{
 use attn_core::Limits;
 
 pub use self::processor::{Heard, SoundProcessor};
-use crate::{Error, Result, files};
+use crate::{
+    Error, Result,
+    files::{self, LARGEST_CONFIG},
+};
 
 /// A sound that a model is to hear: a WAV file of integers or floats, or samples.
 ///
@@ -109,6 +112,30 @@ impl Sound {
             }
         })
     }
+}
+
+/// Endings of the files that are read.
+const ENDINGS: [&str; 2] = ["wav", "wave"];
+
+/// The sounds of a folder, by file name, each with its transcript: the text of the file `NAME.txt` beside `NAME.wav`. Hidden
+/// files, other files and subfolders are left out.
+///
+/// # Errors
+/// [`Error::Io`] if the folder or a transcript cannot be read, [`Error::Empty`] if the folder holds no sound,
+/// [`Error::WrongFile`] for a transcript of more than 64 MB.
+pub fn sounds_in(folder: impl AsRef<Path>) -> Result<Vec<(Sound, Option<String>)>> {
+    let paths = files::named(folder.as_ref(), "sounds", &ENDINGS)?;
+    let with_text = |path: PathBuf| {
+        let text = files::read(&path.with_extension("txt"), LARGEST_CONFIG)?;
+        let text = text.map(|text| {
+            String::from_utf8_lossy(&text)
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
+        Ok((Sound::File(path), text.filter(|text| !text.is_empty())))
+    };
+    paths.into_iter().map(with_text).collect()
 }
 
 impl From<PathBuf> for Sound {

@@ -37,8 +37,9 @@ impl TokenList {
                 said.insert(option.to_owned(), json!(flag));
             }
         }
-        if self.tokens.iter().any(|token| token.starts_with("<extra_id_")) {
-            // Those that T5 has beside its model are in the list.
+        // Those that T5 has beside its model are in the list; XLM-RoBERTa, whose texts begin with a token, has none.
+        let extra = self.tokens.iter().any(|token| token.starts_with("<extra_id_"));
+        if extra || self.adds_begin == Some(true) {
             said.insert("extra_ids".to_owned(), json!(0));
         }
         if self.model == "bert" {
@@ -137,18 +138,20 @@ impl TokenList {
 
     fn byte_pairs(&self, settings: &Settings<'_>) -> Result<Description> {
         let words = match self.words.as_str() {
-            "gpt-2" | "phi-2" | "default" | "" => Words::Gpt2,
+            "gpt-2" | "phi-2" | "roberta-bpe" | "default" | "" => Words::Gpt2,
+            "gpt-4o" => Words::Gpt4o,
             "qwen2" => Words::Qwen,
             "llama-bpe" | "llama3" | "llama-v3" => Words::Llama3,
             "smollm" | "starcoder" | "refact" | "command-r" => Words::Digits,
             other => {
                 return Err(settings.broken(format!(
-                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, phi-2, qwen2, llama-bpe, smollm, starcoder, refact, command-r): put the model's \
+                    "`tokenizer.ggml.pre` = `{}` is not read (read: gpt-2, gpt-4o, phi-2, qwen2, llama-bpe, roberta-bpe, smollm, starcoder, refact, command-r): put the model's \
                      tokenizer.json beside the file, in a folder of its own",
                     excerpt(other, SHORT)
                 )));
             }
         };
+        let around_two = self.words == "roberta-bpe";
         let vocabulary: HashMap<&str, usize> = self.tokens.iter().map(String::as_str).zip(0..).collect();
         let id = |token: &str| vocabulary.get(token).and_then(|&id| u32::try_from(id).ok());
         let merge = |(number, merge): (usize, &String)| {
@@ -168,7 +171,8 @@ impl TokenList {
             .map(|((token, &kind), id)| {
                 let added = Added {
                     content: token.clone(),
-                    left: false,
+                    // The mask of RoBERTa takes the space before it.
+                    left: around_two && token == "<mask>",
                     special: kind == 3,
                 };
                 (added, id)
@@ -188,7 +192,11 @@ impl TokenList {
                 first.into_iter().chain([(text, of)]).chain(last)
             };
             let single: Vec<_> = around("A", 0).collect();
-            let pair: Vec<_> = around("A", 0).chain(around("B", 1)).collect();
+            let pair: Vec<_> = match (around_two, last) {
+                // RoBERTa has its end twice between two texts, and one type.
+                (true, Some(last)) => around("A", 0).chain([(last, 0), ("B", 0), (last, 0)]).collect(),
+                _ => around("A", 0).chain(around("B", 1)).collect(),
+            };
             let template = settings.template(&single, &pair, id)?;
             json!({"type": "Sequence", "processors": [trimmed, template]})
         };

@@ -285,12 +285,28 @@ impl Model {
         let mut added: Vec<Added> = self.symbols().chain(extra.iter().map(Added::special)).collect();
         added.push(Added::special(settings.spelling("unk_token", "<unk>")));
         vocabulary.extend(extra.into_iter().map(|token| (token, 0.0)));
-        let end = settings.spelling("eos_token", "</s>");
+        let (begin, end) = (
+            settings.spelling("bos_token", "<s>"),
+            settings.spelling("eos_token", "</s>"),
+        );
+        // XLM-RoBERTa has such a list in a GGUF file.
+        let (single, pair): (&[Part<'_>], &[Part<'_>]) = match settings.options.flag_or("add_bos_token", false)? {
+            true => {
+                let mask = added.iter_mut().find(|token| token.content == "<mask>");
+                mask.into_iter().for_each(|mask| mask.left = true);
+                (
+                    &[(&begin, 0), ("A", 0), (&end, 0)],
+                    &[(&begin, 0), ("A", 0), (&end, 0), (&end, 0), ("B", 0), (&end, 0)],
+                )
+            }
+            false => (&[("A", 0), (&end, 0)], &[("A", 0), (&end, 0), ("B", 0), (&end, 0)]),
+        };
+        let unknown = self.unknown(settings)?;
         let json = self.spaced(
             settings,
-            (&vocabulary, self.unknown(settings)?),
+            (&vocabulary, unknown),
             self.normalizer(),
-            (&[("A", 0), (&end, 0)], &[("A", 0), (&end, 0), ("B", 0), (&end, 0)]),
+            (single, pair),
             added,
         )?;
         Ok(Description {

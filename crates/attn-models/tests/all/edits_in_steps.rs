@@ -514,3 +514,70 @@ fn a_generation_is_one_pass_over_its_text() {
         }
     }
 }
+
+/// In a padded batch an edited sequence is written as one pass over it alone, without padding, says under the same edits.
+#[test]
+fn a_padded_generation_is_one_pass_over_its_text_alone() {
+    for name in families() {
+        let (checkpoint, expected) = (open(&name), expected(&name));
+        let model = Model::load(&checkpoint).unwrap();
+        let greedy = params(&settings(&name).unwrap()["greedy"]);
+        let translates = model.info().attention(Attention::Cross).is_some();
+        let given = inputs(&expected, "gen.greedy");
+        let ids: Vec<u32> = values(&given.input_ids.unwrap().get(0).unwrap())
+            .iter()
+            .map(|&id| id as u32)
+            .collect();
+        let real = given.attention_mask.map(|mask| values(&mask.get(0).unwrap()));
+        let own: Vec<u32> = ids
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| real.as_ref().is_none_or(|real| real[*at] != 0.0))
+            .map(|(_, id)| id)
+            .collect();
+        let longer: Vec<u32> = own.iter().chain(&own[own.len().saturating_sub(3)..]).copied().collect();
+        let padding = longer.len() - own.len();
+        let filled = |row: &[u32], fill: u32| {
+            let fill = vec![fill; padding];
+            // Sources are filled up behind, texts that are continued before.
+            if translates {
+                [row, &fill].concat()
+            } else {
+                [&fill, row].concat()
+            }
+        };
+        let rows = |rows: &[Vec<u32>]| Inputs::from_ids(rows, 0).unwrap().input_ids;
+        let batch = Inputs {
+            input_ids: rows(&[filled(&own, 1), longer.clone()]),
+            attention_mask: rows(&[filled(&vec![1; own.len()], 0), vec![1; longer.len()]]),
+            ..Inputs::default()
+        };
+        let alone = Inputs::from_ids(&[own.clone()], 0).unwrap();
+        let prompt = if translates { 1 } else { own.len() };
+        let list: Vec<Intervention> = everywhere(&model, prompt)
+            .into_iter()
+            .map(|own| own.edit.in_sequences(0))
+            .collect();
+        for beams in [1, 3] {
+            let params = GenerationParams {
+                beams,
+                forced_end: None,
+                ..greedy.clone()
+            };
+            let generator = Generator::new(&model, &params).unwrap();
+            let found = generator.run(&batch, &mut edits(&model, list.clone()), &()).unwrap();
+            for hypothesis in &found[0].hypotheses {
+                let mut tap = edits(&model, list.clone());
+                let text = generator
+                    .teacher_forced(&alone, 0, &hypothesis.tokens, &mut tap)
+                    .unwrap();
+                for (own, written) in text.text().iter().zip(&hypothesis.log_probabilities) {
+                    assert!(
+                        *written == 0.0 || (own - written).abs() < 1e-4,
+                        "{name}, {beams} beams: {own} {written}"
+                    );
+                }
+            }
+        }
+    }
+}

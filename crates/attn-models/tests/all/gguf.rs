@@ -303,7 +303,7 @@ fn keys(more: (&'static str, Said)) -> Vec<(&'static str, Said)> {
 fn what_a_gguf_file_has_and_is_not_read_is_refused_by_name() {
     let refused = |bytes: Vec<u8>| Checkpoint::from_gguf("tiny", bytes).unwrap_err().to_string();
     let table = || [empty("token_embd.weight", &[8, 4], 0)];
-    for (kind, name) in [(16, "IQ2_XXS"), (20, "IQ4_NL"), (39, "MXFP4"), (99, "type 99 of GGML")] {
+    for (kind, name) in [(16, "IQ2_XXS"), (20, "IQ4_NL"), (40, "NVFP4"), (99, "type 99 of GGML")] {
         let error = refused(file(
             &keys(("x", Said::Word(1))),
             &[empty("token_embd.weight", &[256, 4], kind)],
@@ -325,7 +325,7 @@ fn what_a_gguf_file_has_and_is_not_read_is_refused_by_name() {
             Said::Word(2),
             "`llama.rope.dimension_count` = 2",
         ),
-        ("split.count", Said::Word(2), "llama-gguf-split"),
+        ("split.count", Said::Word(2), "`split.count` = 2"),
         (
             "llama.attention.value_length",
             Said::Word(2),

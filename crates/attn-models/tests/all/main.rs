@@ -29,6 +29,7 @@ mod formats;
 mod generation;
 mod gguf;
 mod gguf_families;
+mod gguf_more;
 mod gguf_texts;
 mod head_weights;
 mod hybrids;

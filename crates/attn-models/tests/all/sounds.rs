@@ -8,6 +8,7 @@ use attn_models::{
     capture::cut_notes,
     checkpoint::SpeechTask,
     generate::{GenerationParams, Generator},
+    intervene::{Edit, Interventions, Selection},
     record::Recorder,
     sounds::{Samples, Sound, SoundProcessor},
     start::Start,
@@ -675,6 +676,20 @@ fn classes_of_sounds_are_those_of_the_definition() {
             let start = Start::below(model.info(), Attention::EncoderSelf, 1, &run).unwrap();
             let rest = model.forward_from(&inputs, &start, &mut ()).unwrap().logits.unwrap();
             assert!(difference(&rest, &found, None) <= 1e-5, "{case} {kind}");
+            // Those of a pass under an edit, where that is what the start is of.
+            let edit = Edit::Scale {
+                site: Site::hidden(Side::Encoder, 0),
+                heads: Selection::All,
+                tokens: Selection::All,
+                factor: -1.0,
+            };
+            let edits = Interventions::new(model.info(), [edit.into()]).unwrap();
+            let mut taps = (edits, Recorder::of(&[Point::Hidden]));
+            let edited = model.forward(&inputs, &mut taps).unwrap().logits.unwrap();
+            let start = Start::below(model.info(), Attention::EncoderSelf, 1, &taps.1).unwrap();
+            let rest = model.forward_from(&inputs, &start, &mut ()).unwrap().logits.unwrap();
+            assert!(difference(&edited, &found, None) > 1e-3, "{case} {kind}");
+            assert!(difference(&rest, &edited, None) <= 1e-5, "{case} {kind}");
             // The lens of the last layer is the model's own answer, where one state gives it.
             let lens = logit_lens(&model, &inputs, 1, &mut ());
             if weighted {

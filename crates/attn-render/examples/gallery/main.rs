@@ -85,6 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 samples::matrix(3, 5, 500, 2, &original, None)?,
                 &original,
             ),
+            ("matrix-absent", samples::hybrid(1_000, &plain, None)?, &plain),
             (
                 "matrix-stacks",
                 samples::encoder_decoder([6, 6], 8, 1_000, &plain, None)?,

@@ -84,7 +84,15 @@ pub(crate) fn matrix(
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
     let heads: Vec<HeadId> = (0..layers * heads).map(|i| head(i / heads, i % heads)).collect();
-    matrix_of("tiny-bert", &heads, points, dims, view, size)
+    matrix_of("tiny-bert", &heads, &[], (points, dims), view, size)
+}
+
+/// A decoder whose layer 1 has no attention, and whose last layer has fewer heads.
+pub(crate) fn hybrid(points: usize, view: &ViewState, size: Option<[f32; 2]>) -> Result<Scene, Error> {
+    let all = || (0..4).flat_map(|layer| (0..4).map(move |at| HeadId::new(Attention::DecoderSelf, layer, at)));
+    let absent = |head: &HeadId| head.layer == 1 || head.layer == 3 && head.head >= 2;
+    let (gone, there): (Vec<HeadId>, Vec<HeadId>) = all().partition(absent);
+    matrix_of("tiny-hybrid", &there, &gone, (points, 2), view, size)
 }
 
 /// The three attentions of an encoder-decoder with these layers on its sides.
@@ -102,15 +110,15 @@ pub(crate) fn encoder_decoder(
     ];
     let stack = |(attention, layers)| (0..layers * heads).map(move |i| HeadId::new(attention, i / heads, i % heads));
     let heads: Vec<HeadId> = stacks.into_iter().flat_map(stack).collect();
-    matrix_of("tiny-bart", &heads, points, 2, view, size)
+    matrix_of("tiny-bart", &heads, &[], (points, 2), view, size)
 }
 
-/// A matrix of these heads, each with `points` points.
+/// A matrix of these heads, each with `points` points, and of places without one.
 fn matrix_of(
     model: &str,
     heads: &[HeadId],
-    points: usize,
-    dims: usize,
+    absent: &[HeadId],
+    (points, dims): (usize, usize),
     view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
@@ -128,6 +136,7 @@ fn matrix_of(
         subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention".into(),
         panels: panels.collect::<Result<_, Error>>()?,
         color_by: Some(ColorBy::sequential("position")),
+        absent: absent.to_vec(),
         ..Matrix::default()
     };
     matrix.scene(&by_role(view), size.unwrap_or(matrix.natural_size()))

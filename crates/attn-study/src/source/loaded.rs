@@ -6,7 +6,12 @@ use attn_core::{
     Capture, Progress, Sequence, TokenColumn,
     text::{Dataset, Line, Note},
 };
-use attn_models::{Capturer, capture::CaptureRun, images::Image};
+use attn_models::{
+    Capturer,
+    capture::CaptureRun,
+    images::Image,
+    sounds::{Sound, sounds_in},
+};
 
 use super::{Data, Opened, Source, run, sequences_of_ids};
 use crate::{
@@ -63,6 +68,7 @@ enum Input {
     Sequences(Vec<Sequence>),
     Folder(ImageFolder),
     Images(Vec<Image>),
+    Sounds(Vec<(Sound, Option<String>)>),
 }
 
 impl Source {
@@ -85,7 +91,7 @@ impl Source {
 impl Loaded {
     /// Captures the first sequences, about 512 tokens, for something to show at once. `None` if `folder`, that
     /// [`open`](Self::open) is to be called with, has a finished capture, if the data has little more than that, if the first
-    /// sequence alone is longer or none of the first has tokens, and for sources other than [`Source::Model`].
+    /// sequence alone is longer or none of the first has tokens, for sounds, and for sources other than [`Source::Model`].
     ///
     /// # Errors
     /// Those of [`CaptureRun::run`].
@@ -142,6 +148,14 @@ impl Loaded {
     }
 }
 
+#[cfg(test)]
+impl Kind {
+    /// Whether it is a model of images.
+    fn vision(&self) -> bool {
+        matches!(self, Self::Model(capturer, _) if capturer.model().vision().is_some())
+    }
+}
+
 impl Input {
     fn read(data: Data, capturer: &Capturer) -> Result<Self, Error> {
         let data = match data {
@@ -156,6 +170,8 @@ impl Input {
             Data::Ids(path) => Self::Sequences(sequences_of_ids(capturer.model().info(), &path)?),
             Data::ImageFolder(path) => Self::Folder(ImageFolder::read(&path)?),
             Data::Images(images) => Self::Images(images),
+            Data::SoundFolder(path) => Self::Sounds(sounds_in(path)?),
+            Data::Sounds(sounds) => Self::Sounds(sounds),
             Data::TextOrImages(..) => {
                 return Err(Error::NoSource {
                     expected: "text or images, not a choice within a choice",
@@ -171,6 +187,7 @@ impl Input {
             Self::Sequences(sequences) => sequences.len(),
             Self::Folder(folder) => folder.images.len(),
             Self::Images(images) => images.len(),
+            Self::Sounds(sounds) => sounds.len(),
         }
     }
 
@@ -188,6 +205,8 @@ impl Input {
                 let of_image = capturer.model().vision().map_or(1, |vision| vision.tokens());
                 until(tokens, std::iter::repeat_n(of_image, self.len()))
             }
+            // How long they are is not known before they are read.
+            Self::Sounds(_) => 0,
         }
     }
 
@@ -199,6 +218,7 @@ impl Input {
             Self::Sequences(sequences) => capturer.sequences(sequences[..first].to_vec()),
             Self::Folder(folder) => capturer.images(folder.images[..first].to_vec()),
             Self::Images(images) => capturer.images(images[..first].to_vec()),
+            Self::Sounds(sounds) => capturer.sounds(sounds[..first].to_vec()),
         }
     }
 
@@ -260,5 +280,76 @@ mod tests {
             data: Data::lines(["one line", "and another"]),
         };
         assert!(source.load().unwrap().preview(None, &()).unwrap().is_none());
+    }
+
+    fn fixture(name: &str) -> attn_models::Checkpoint {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/");
+        attn_models::Checkpoint::open(format!("{folder}{name}")).unwrap()
+    }
+
+    /// A file of 16-bit samples at 16 kHz.
+    fn wav(seconds: f64) -> Vec<u8> {
+        let count = (16_000.0 * seconds) as u32;
+        let mut bytes = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        for word in [16_000_u32, 32_000] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend([2, 0, 16, 0]);
+        bytes.extend(b"data");
+        bytes.extend((2 * count).to_le_bytes());
+        for at in 0..count {
+            let value = 9000.0 * (f64::from(at) * 0.05).sin();
+            bytes.extend((value as i16).to_le_bytes());
+        }
+        let length = bytes.len() as u32 - 8;
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn sounds_of_a_folder_are_heard_with_their_transcripts() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, seconds) in [("b.wav", 0.2), ("a.WAV", 0.3)] {
+            std::fs::write(folder.path().join(name), wav(seconds)).unwrap();
+        }
+        std::fs::write(folder.path().join("b.txt"), "the cat\nsat\n").unwrap();
+        std::fs::write(folder.path().join("._a.wav"), "").unwrap();
+        let source = || Data::SoundFolder(folder.path().to_owned());
+        let loaded = Source::model(fixture("wav2vec2"), source()).unwrap().load().unwrap();
+        assert!(loaded.preview(None, &()).unwrap().is_none());
+        let opened = loaded.open(None, &()).unwrap();
+        let sequences = opened.capture.sequences();
+        assert_eq!(
+            sequences.iter().map(|sequence| &*sequence.name).collect::<Vec<_>>(),
+            ["a.WAV", "b.wav"]
+        );
+        assert_eq!(
+            [&sequences[0].text, &sequences[1].text],
+            [&None, &Some("the cat sat".to_owned())]
+        );
+        assert!(sequences[0].encoder.len() > sequences[1].encoder.len() && !sequences[1].encoder.is_empty());
+        let empty = tempfile::tempdir().unwrap();
+        let none = Source::model(fixture("wav2vec2"), Data::SoundFolder(empty.path().to_owned())).unwrap();
+        let error = none.load().unwrap_err().to_string();
+        assert!(error.contains("no sounds (wav, wave)"), "{error}");
+    }
+
+    #[test]
+    fn text_is_read_by_the_text_tower_of_a_model_with_two() {
+        for name in ["clip", "siglip"] {
+            let source = Source::model(fixture(name), Data::lines(["the cat sat", "on the mat"])).unwrap();
+            let opened = source.open(None, &()).unwrap();
+            assert_eq!(opened.capture.sequences().len(), 2, "{name}");
+            let tower = &opened.capture.model().attentions[0];
+            let sequence = &opened.capture.sequences()[0];
+            let tokens = match tower.attention.query_side() {
+                attn_core::Side::Decoder => &sequence.decoder,
+                attn_core::Side::Encoder => &sequence.encoder,
+            };
+            let text: String = tokens.iter().map(|token| &*token.text).collect();
+            assert!(text.contains("cat"), "{name}: {text}");
+            let images = Source::model(fixture(name), Data::Images(Vec::new())).unwrap();
+            assert!(images.load().unwrap().0.vision(), "{name}");
+        }
     }
 }

@@ -9,9 +9,11 @@
 //! | fine-tuned classifiers | `GptOssForSequenceClassification` |
 //! | bare models | `GptOssModel` |
 //!
-//! Its experts are published in MXFP4, four bits to a number, and widened as they are read.
+//! Its experts are published in MXFP4, four bits to a number, and widened as they are read. A GGUF file has them one by one,
+//! with the two maps that act by turns apart.
 
 use attn_core::{Mask, Side};
+use candle_core::Tensor;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::by_layer};
 use crate::{
@@ -67,18 +69,9 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
     let layers = plan.layers(|layer, weights| {
         let norm = |name: &str| Norm::rms(&weights.at(name), hidden, epsilon);
         let of_experts = weights.at("mlp.experts");
-        let up = of_experts.get_packed("gate_up_proj", [experts, hidden, 2 * inner])?;
-        let up_bias = of_experts.get("gate_up_proj_bias", [experts, 2 * inner])?;
-        let down = of_experts.get_packed("down_proj", [experts, inner, hidden])?;
-        let down_bias = of_experts.get("down_proj_bias", [experts, hidden])?;
-        let expert = |expert: usize| -> Result<Expert> {
-            let of = |tensor: &candle_core::Tensor| tensor.narrow(0, expert, 1)?.squeeze(0);
-            Ok(ClampedMlp {
-                up: Linear::from_tensors(of(&up)?, Some(of(&up_bias)?)),
-                down: Linear::from_tensors(of(&down)?, Some(of(&down_bias)?)),
-                limit,
-            }
-            .into())
+        let loaded = match of_experts.stores("0.gate_proj.weight") {
+            true => apart(&of_experts, experts, (hidden, inner), limit)?,
+            false => together(&of_experts, experts, (hidden, inner), limit)?,
         };
         Ok(Layer {
             mask: masks[layer],
@@ -96,7 +89,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
             mlp: Experts {
                 site: Site::router(Side::Decoder, layer),
                 router: Linear::load(&weights.at("mlp.router"), hidden, experts, true)?,
-                experts: (0..experts).map(expert).collect::<Result<_>>()?,
+                experts: loaded,
                 chosen,
                 renormalized: true,
             }
@@ -112,4 +105,38 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         map: WordMap::default(),
     };
     Decoder::build(config, name, weights, parts)
+}
+
+/// The experts of a layer as the hub has them: a tensor for each map of all.
+fn together(weights: &Weights, count: usize, (hidden, inner): (usize, usize), limit: f64) -> Result<Vec<Expert>> {
+    let up = weights.get_packed("gate_up_proj", [count, hidden, 2 * inner])?;
+    let up_bias = weights.get("gate_up_proj_bias", [count, 2 * inner])?;
+    let down = weights.get_packed("down_proj", [count, inner, hidden])?;
+    let down_bias = weights.get("down_proj_bias", [count, hidden])?;
+    let expert = |expert: usize| -> Result<Expert> {
+        let of = |tensor: &Tensor| tensor.narrow(0, expert, 1)?.squeeze(0);
+        Ok(ClampedMlp {
+            up: Linear::from_tensors(of(&up)?, Some(of(&up_bias)?)),
+            down: Linear::from_tensors(of(&down)?, Some(of(&down_bias)?)),
+            limit,
+        }
+        .into())
+    };
+    (0..count).map(expert).collect()
+}
+
+/// The same one by one.
+fn apart(weights: &Weights, count: usize, (hidden, inner): (usize, usize), limit: f64) -> Result<Vec<Expert>> {
+    let expert = |expert: usize| -> Result<Expert> {
+        let weights = weights.at(expert);
+        let up = weights.get_by_turns(["gate_proj.weight", "up_proj.weight"], &[inner, hidden])?;
+        let bias = weights.get_by_turns(["gate_proj.bias", "up_proj.bias"], &[inner])?;
+        Ok(ClampedMlp {
+            up: Linear::from_tensors(up.t()?, Some(bias)),
+            down: Linear::load(&weights.at("down_proj"), inner, hidden, true)?,
+            limit,
+        }
+        .into())
+    };
+    (0..count).map(expert).collect()
 }

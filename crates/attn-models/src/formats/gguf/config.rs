@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     architectures::Architecture,
     header::{Header, Said},
+    names::padding,
 };
 use crate::{Error, Result, config::Config, tensor_file::TensorFile};
 
@@ -26,7 +27,7 @@ pub(super) fn describe(
     path: &Path,
     header: &Header,
     architecture: &Architecture,
-    weights: &mut TensorFile,
+    weights: &mut [TensorFile],
 ) -> Result<Config> {
     let mut options = Options {
         path,
@@ -203,12 +204,23 @@ impl Options<'_> {
                 self.map.insert("use_qk_norm".to_owned(), json!(norms));
             }
             "falcon" => {
-                let heads = key("attention.head_count_kv");
-                if self.header.integer(&heads).is_some_and(|heads| heads != 1) {
-                    return Err(self.unsupported(&heads, "1"));
+                let keys = self.header.integer(&key("attention.head_count_kv"));
+                let norms = 1 + u8::from(has("blk.0.attn_norm_2.weight"));
+                // The first models have one norm, and one key or as many as queries, which lie as in groups of one.
+                let newer = norms == 2 || keys.is_some_and(|keys| keys != 1);
+                for (name, value) in [
+                    ("bias", json!(has("blk.0.attn_qkv.bias"))),
+                    ("new_decoder_architecture", json!(newer)),
+                    ("num_ln_in_parallel_attn", json!(norms)),
+                ] {
+                    self.map.insert(name.to_owned(), value);
                 }
-                let bias = has("blk.0.attn_qkv.bias");
-                self.map.insert("bias".to_owned(), json!(bias));
+            }
+            "gpt-oss" => {
+                // Not said there: the model's own frequencies are not cut to whole dimensions.
+                if let Some(scaling) = self.map.get_mut("rope_scaling") {
+                    scaling["truncate"] = json!(false);
+                }
             }
             "mpt" => {
                 // Refused by the family where it is not 8, or where there is none.
@@ -234,10 +246,23 @@ impl Options<'_> {
                 self.map.insert("is_encoder_decoder".to_owned(), json!(true));
             }
             "bert" | "nomic-bert" => {
-                // RoBERTa and its like are BERT there, with positions that are counted otherwise on the hub.
                 let model = "tokenizer.ggml.model";
-                if self.header.text(model).is_some_and(|model| model != "bert") {
-                    return Err(self.unsupported(model, "bert: the vocabulary of BERT"));
+                match self.header.text(model) {
+                    Some("gpt2" | "t5") if architecture.family == "roberta" => {
+                        let padding = padding(self.header);
+                        let padding = padding.ok_or_else(|| self.wrong("tokenizer.ggml.padding_token_id", "an id"))?;
+                        // Rows of the table that no token reads count on the hub.
+                        if let Some(Value::Number(longest)) = self.map.get("max_position_embeddings") {
+                            let longest = longest.as_u64().unwrap_or_default().saturating_add(padding as u64 + 1);
+                            self.map.insert("max_position_embeddings".to_owned(), json!(longest));
+                        }
+                        self.map.insert("pad_token_id".to_owned(), json!(padding));
+                    }
+                    None | Some("bert") => {}
+                    Some(_) => {
+                        let supported = "bert, or for RoBERTa gpt2 and t5: the vocabulary of the model";
+                        return Err(self.unsupported(model, supported));
+                    }
                 }
                 let types = self.header.tensors.get("token_types.weight");
                 if let Some(types) = types.and_then(|types| types.shape.first()) {
@@ -281,10 +306,9 @@ impl Options<'_> {
     }
 
     /// How rotary frequencies are changed for longer contexts.
-    fn scaling(&mut self, architecture: &Architecture, weights: &mut TensorFile) -> Result<()> {
+    fn scaling(&mut self, architecture: &Architecture, weights: &mut [TensorFile]) -> Result<()> {
         // Llama 3 and its like: a factor per pair, which the tensor holds.
-        if let Some(entry) = weights.entries.remove("rope_freqs.weight") {
-            let factors = weights.read("rope_freqs.weight", &entry)?;
+        if let Some(factors) = take(weights, "rope_freqs.weight")? {
             self.map.insert(
                 "rope_scaling".to_owned(),
                 json!({"rope_type": "longrope", "short_factor": factors, "long_factor": factors,
@@ -296,8 +320,7 @@ impl Options<'_> {
         let number = |name: &str| self.header.number(&key(name));
         // Phi-3 has two sets of factors: for texts up to the trained length, and for longer ones.
         let sets = ["rope_factors_short.weight", "rope_factors_long.weight"];
-        if let [Some(short), Some(long)] = sets.map(|name| weights.entries.remove(name)) {
-            let (short, long) = (weights.read(sets[0], &short)?, weights.read(sets[1], &long)?);
+        if let (Some(short), Some(long)) = (take(weights, sets[0])?, take(weights, sets[1])?) {
             self.map.insert(
                 "rope_scaling".to_owned(),
                 json!({"rope_type": "longrope", "short_factor": short, "long_factor": long,
@@ -360,4 +383,14 @@ impl Options<'_> {
             Some(Said::List(_, count, _)) => format!("a list of {count}"),
         }
     }
+}
+
+/// The numbers of a tensor that is an option on the hub.
+fn take(weights: &mut [TensorFile], name: &str) -> Result<Option<Vec<f32>>> {
+    for file in weights {
+        if let Some(entry) = file.entries.remove(name) {
+            return file.read(name, &entry).map(Some);
+        }
+    }
+    Ok(None)
 }

@@ -12,6 +12,7 @@ use safetensors::Dtype;
 use crate::{
     Error, Result,
     error::{SHORT, excerpt},
+    formats::blocks::Block,
     tensor_file::Element,
 };
 
@@ -34,6 +35,8 @@ pub(super) enum Said {
 /// One tensor, as the file has it: the last side is the one whose elements lie beside each other.
 #[derive(Debug)]
 pub(super) struct Stored {
+    /// The file that it is in, of several: counted from 0.
+    pub(super) part: usize,
     pub(super) element: Element,
     pub(super) shape: Vec<usize>,
     pub(super) place: Range<usize>,
@@ -162,7 +165,7 @@ impl Described {
             found,
         };
         let Some((element, numbers, size)) = element(self.kind) else {
-            let expected = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q8_K".to_owned();
+            let expected = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q8_K or MXFP4".to_owned();
             return Err(refuse(expected, quantization(self.kind)));
         };
         let row = self.shape.last().copied().unwrap_or(1);
@@ -189,6 +192,7 @@ impl Described {
             )
         })?;
         Ok(Stored {
+            part: 0,
             element,
             shape: self.shape,
             place,
@@ -199,7 +203,11 @@ impl Described {
 /// The elements of a type of GGML, how many are a block, and the bytes of a block.
 fn element(kind: u32) -> Option<(Element, usize, usize)> {
     let plain = |dtype, size| Some((Element::Plain(dtype), 1, size));
-    let block = |kind: GgmlDType| Some((Element::Block(kind), kind.block_size(), kind.type_size()));
+    let blocks = |block: Block| {
+        let (numbers, size) = block.size();
+        Some((Element::Block(block), numbers, size))
+    };
+    let block = |kind| blocks(Block::Ggml(kind));
     match kind {
         0 => plain(Dtype::F32, 4),
         1 => plain(Dtype::F16, 2),
@@ -220,6 +228,7 @@ fn element(kind: u32) -> Option<(Element, usize, usize)> {
         27 => plain(Dtype::I64, 8),
         28 => plain(Dtype::F64, 8),
         30 => plain(Dtype::BF16, 2),
+        39 => blocks(Block::Mxfp4),
         _ => None,
     }
 }
@@ -239,7 +248,7 @@ fn quantization(kind: u32) -> String {
         29 => "IQ1_M",
         34 => "TQ1_0",
         35 => "TQ2_0",
-        39 => "MXFP4",
+        40 => "NVFP4",
         other => return format!("type {other} of GGML"),
     };
     name.to_owned()

@@ -18,8 +18,9 @@ impl Architecture {
         format!("{}.{key}", self.name)
     }
 
-    /// The tensors of a file under the names of the hub and in its order. A tensor without such a name keeps its own.
-    pub(super) fn entries(&self, path: &Path, header: &Header) -> Result<BTreeMap<String, Entry>> {
+    /// The tensors of each of so many files under the names of the hub and in its order. A tensor without such a name keeps
+    /// its own.
+    pub(super) fn entries(&self, path: &Path, header: &Header, parts: usize) -> Result<Vec<BTreeMap<String, Entry>>> {
         let heads = |key: &str| {
             header
                 .integer(&self.key(key))
@@ -27,8 +28,16 @@ impl Architecture {
         };
         let queries = heads("attention.head_count");
         let keys = heads("attention.head_count_kv").or(queries);
-        let mut entries = BTreeMap::new();
+        let heads = Heads {
+            queries,
+            keys,
+            padding: padding(header),
+        };
+        let mut all = vec![BTreeMap::new(); parts];
         for (name, stored) in &header.tensors {
+            let Some(entries) = all.get_mut(stored.part) else {
+                continue;
+            };
             let (hub, order) = self.on_hub(name).unwrap_or_else(|| (name.clone(), Order::Same));
             let unfit = |parts: &str| {
                 let name = excerpt(name, SHORT);
@@ -44,13 +53,11 @@ impl Architecture {
                 entries.extend(named.map(|(expert, entry)| (hub.replace("{}", &expert.to_string()), entry)));
                 continue;
             }
-            let entry = match order {
-                Order::Keys => reordered(stored, order, keys),
-                _ => reordered(stored, order, queries),
-            };
-            entries.insert(hub, entry.ok_or_else(|| unfit("heads"))?);
+            let entry = reordered(stored, order, heads);
+            let what = if order == Order::Behind { "padding" } else { "heads" };
+            entries.insert(hub, entry.ok_or_else(|| unfit(what))?);
         }
-        Ok(entries)
+        Ok(all)
     }
 
     fn on_hub(&self, name: &str) -> Option<(String, Order)> {
@@ -66,8 +73,10 @@ impl Architecture {
         let ((layer, part), layers, inside) = stacks.next()?;
         let named = |hub: &str| format!("{layers}.{layer}.{hub}.{last}");
         let find = |part: &str| inside.iter().find(|(own, ..)| *own == part);
-        if let Some((_, hub, order)) = find(part) {
-            return Some((named(hub), *order));
+        match find(part) {
+            Some((_, hub, Order::Bare)) => return Some((format!("{layers}.{layer}.{hub}"), Order::Same)),
+            Some((_, hub, order)) => return Some((named(hub), *order)),
+            None => {}
         }
         // Older files have the experts one by one.
         let (part, expert) = part.rsplit_once('.')?;
@@ -76,8 +85,28 @@ impl Architecture {
     }
 }
 
+/// What orders depend on.
+#[derive(Debug, Clone, Copy)]
+struct Heads {
+    queries: Option<usize>,
+    keys: Option<usize>,
+    /// The id of padding.
+    padding: Option<usize>,
+}
+
+/// The most rows that stand before the first position; the families that have any have two.
+const MOST_BEFORE: usize = 1 << 10;
+
+/// The id of padding, or that of RoBERTa.
+pub(super) fn padding(header: &Header) -> Option<usize> {
+    match header.integer("tokenizer.ggml.padding_token_id") {
+        Some(id) => usize::try_from(id).ok().filter(|&id| id < MOST_BEFORE),
+        None => Some(1),
+    }
+}
+
 /// A stored tensor as the hub has it; `None` if its rows are not those of so many heads.
-fn reordered(stored: &Stored, order: Order, heads: Option<usize>) -> Option<Entry> {
+fn reordered(stored: &Stored, order: Order, of: Heads) -> Option<Entry> {
     let mut shape = stored.shape.clone();
     let &rows = shape.first().unwrap_or(&1);
     // A vector is a matrix of one column.
@@ -85,30 +114,59 @@ fn reordered(stored: &Stored, order: Order, heads: Option<usize>) -> Option<Entr
         .iter()
         .skip(1)
         .try_fold(1_usize, |all, &side| all.checked_mul(side))?;
-    let by_head = |parts: usize| {
+    let by_head = |parts: usize, heads: Option<usize>| {
         let heads = heads.filter(|&heads| heads > 0)?;
         let parts = heads.checked_mul(parts)?;
         rows.is_multiple_of(parts).then_some((heads, rows / parts))
     };
-    let (sides, strides) = match order {
+    let view = match order {
         Order::Transposed if shape.len() == 2 => {
             shape.reverse();
-            (vec![columns, rows], vec![1, columns])
+            Some(View::new(vec![columns, rows], vec![1, columns]))
         }
-        Order::Same | Order::Transposed | Order::AboutOne | Order::Experts => (Vec::new(), Vec::new()),
+        Order::Same | Order::Transposed | Order::AboutOne | Order::Experts | Order::Bare => None,
         Order::Queries | Order::Keys => {
-            let (heads, half) = by_head(2)?;
-            (
+            let heads = if order == Order::Keys { of.keys } else { of.queries };
+            let (heads, half) = by_head(2, heads)?;
+            Some(View::new(
                 vec![heads, 2, half, columns],
                 vec![2 * half * columns, columns, 2 * columns, 1],
-            )
+            ))
         }
         Order::Joint => {
-            let (heads, width) = by_head(3)?;
-            (
+            let (heads, width) = by_head(3, of.queries)?;
+            Some(View::new(
                 vec![heads, 3, width, columns],
                 vec![width * columns, heads * width * columns, columns, 1],
-            )
+            ))
+        }
+        Order::Grouped => {
+            let (queries, keys) = (of.queries?, of.keys.filter(|&keys| keys > 0)?);
+            let heads = keys.checked_mul(2).and_then(|both| both.checked_add(queries))?;
+            let width = rows / heads;
+            // Each head has numbers of its own, so that there are no more heads than the file holds.
+            if width == 0 || columns == 0 || width * heads != rows || !queries.is_multiple_of(keys) {
+                return None;
+            }
+            let each = queries / keys;
+            let group = |key: usize| (key * each..(key + 1) * each).chain([queries + key, queries + keys + key]);
+            Some(View {
+                starts: (0..keys).flat_map(group).map(|head| head * width * columns).collect(),
+                ..View::new(vec![width, columns], vec![columns, 1])
+            })
+        }
+        Order::Behind => {
+            let before = of.padding?.checked_add(1)?;
+            if rows == 0 || columns == 0 {
+                return None;
+            }
+            *shape.first_mut()? = rows.checked_add(before)?;
+            // Rows that no token reads are copies of the first.
+            let starts = std::iter::repeat_n(0, before).chain((0..rows).map(|row| row * columns));
+            Some(View {
+                starts: starts.collect(),
+                ..View::new(vec![columns], vec![1])
+            })
         }
     };
     Some(Entry {
@@ -116,17 +174,19 @@ fn reordered(stored: &Stored, order: Order, heads: Option<usize>) -> Option<Entr
         shape,
         start: stored.place.start,
         end: stored.place.end,
-        view: (!sides.is_empty()).then_some(View { sides, strides }),
+        view,
         plus: if order == Order::AboutOne { -1.0 } else { 0.0 },
     })
 }
 
-/// Matrices that lie one behind the other, one per expert; `None` for a tensor that is not made of such.
+/// Matrices (or vectors) that lie one behind the other, one per expert; `None` for a tensor that is not made of such.
 fn experts(stored: &Stored) -> Option<Vec<Entry>> {
-    let (&count, shape) = stored.shape.split_first().filter(|(_, shape)| shape.len() == 2)?;
+    let (&count, shape) = stored.shape.split_first().filter(|(_, shape)| !shape.is_empty())?;
     let bytes = stored.place.len();
-    // Blocks do not reach over rows.
-    let each = bytes.checked_div(count).filter(|each| each * count == bytes)?;
+    // Blocks do not reach over rows. An expert without numbers would allow any number of them.
+    let each = bytes
+        .checked_div(count)
+        .filter(|each| *each > 0 && each * count == bytes)?;
     let entry = |expert: usize| Entry {
         element: stored.element,
         shape: shape.to_vec(),

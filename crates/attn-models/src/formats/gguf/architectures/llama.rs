@@ -2,7 +2,7 @@
 
 use super::{
     Architecture, LLAMA_OPTIONS, Names, Options,
-    Order::{AboutOne, Experts, Keys, Queries, Same},
+    Order::{AboutOne, Bare, Experts, Keys, Queries, Same},
 };
 
 const LLAMA_OUTSIDE: Names = &[
@@ -309,6 +309,33 @@ pub(super) const COMMAND_R: Architecture = Architecture {
         epsilon: "layer_norm_eps",
         layer_norms: true,
         numbers: &[("logit_scale", "logit_scale")],
+        ..LLAMA_OPTIONS
+    },
+    ..LLAMA
+};
+
+pub(super) const GPT_OSS: Architecture = Architecture {
+    name: "gpt-oss",
+    family: "gpt_oss",
+    class: "GptOssForCausalLM",
+    inside: llama_layers!(
+        Same,
+        Same,
+        Same,
+        ("attn_sinks", "self_attn.sinks", Bare),
+        ("post_attention_norm", "post_attention_layernorm", Same),
+        ("ffn_gate_inp", "mlp.router", Same),
+        ("ffn_gate_exps", "mlp.experts.{}.gate_proj", Experts),
+        ("ffn_down_exps", "mlp.experts.{}.down_proj", Experts),
+        ("ffn_up_exps", "mlp.experts.{}.up_proj", Experts),
+    ),
+    options: Options {
+        window: "sliding_window",
+        sizes: &[
+            ("expert_count", "num_local_experts"),
+            ("expert_used_count", "num_experts_per_tok"),
+            ("expert_feed_forward_length", "intermediate_size"),
+        ],
         ..LLAMA_OPTIONS
     },
     ..LLAMA

@@ -7,10 +7,10 @@ mod others;
 
 use self::{
     llama::{
-        COMMAND_R, GEMMA_1, GEMMA_2, GEMMA_3, GRANITE, LLAMA, MISTRAL, MIXTRAL, OLMO_2, PHI_2, PHI_3, QWEN2, QWEN3,
-        QWEN3_MOE, SMOLLM_3, STARCODER_2,
+        COMMAND_R, GEMMA_1, GEMMA_2, GEMMA_3, GPT_OSS, GRANITE, LLAMA, MISTRAL, MIXTRAL, OLMO_2, PHI_2, PHI_3, QWEN2,
+        QWEN3, QWEN3_MOE, SMOLLM_3, STARCODER_2,
     },
-    others::{BERT, BLOOM, FALCON, GPT_2, GPT_NEOX, MPT, NOMIC_BERT, T5, T5_GATED},
+    others::{BERT, BLOOM, FALCON, FALCON_TWO_NORMS, GPT_2, GPT_NEOX, MPT, NOMIC_BERT, ROBERTA, T5, T5_GATED},
 };
 use super::header::Header;
 
@@ -76,6 +76,12 @@ pub(super) enum Order {
     Keys,
     /// All queries, keys, values one after another instead of head by head.
     Joint,
+    /// The same, where on the hub each head of keys and its values stand behind the heads of queries that read them.
+    Grouped,
+    /// A table of positions, which on the hub begins with rows for the ids up to that of padding.
+    Behind,
+    /// A parameter of a module itself, whose name on the hub does not end in `.weight`.
+    Bare,
 }
 
 const LLAMA_OPTIONS: Options = Options {
@@ -110,6 +116,7 @@ const ARCHITECTURES: &[Architecture] = &[
     GRANITE,
     SMOLLM_3,
     COMMAND_R,
+    GPT_OSS,
     GPT_2,
     GPT_NEOX,
     BLOOM,
@@ -128,6 +135,9 @@ impl Architecture {
             "llama" if positive("llama.expert_count") => Some(&MIXTRAL),
             "llama" if positive("llama.attention.sliding_window") => Some(&MISTRAL),
             "t5" if header.tensors.contains_key("enc.blk.0.ffn_gate.weight") => Some(&T5_GATED),
+            "falcon" if header.tensors.contains_key("blk.0.attn_norm_2.weight") => Some(&FALCON_TWO_NORMS),
+            // RoBERTa and XLM-RoBERTa are told from BERT by their vocabularies.
+            "bert" if matches!(header.text("tokenizer.ggml.model"), Some("gpt2" | "t5")) => Some(&ROBERTA),
             _ => ARCHITECTURES.iter().find(|architecture| architecture.name == name),
         }
     }

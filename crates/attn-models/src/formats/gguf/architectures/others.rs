@@ -2,7 +2,7 @@
 
 use super::{
     Architecture, LLAMA_OPTIONS, Options,
-    Order::{Joint, Same, Transposed},
+    Order::{Behind, Grouped, Joint, Same, Transposed},
     llama::LLAMA,
 };
 
@@ -112,10 +112,9 @@ pub(super) const FALCON: Architecture = Architecture {
         ("output", "lm_head", Same),
     ],
     layers: "transformer.h",
-    // Its one key and value stand behind the queries in both.
     inside: &[
         ("attn_norm", "input_layernorm", Same),
-        ("attn_qkv", "self_attention.query_key_value", Same),
+        ("attn_qkv", "self_attention.query_key_value", Grouped),
         ("attn_output", "self_attention.dense", Same),
         ("ffn_up", "mlp.dense_h_to_4h", Same),
         ("ffn_down", "mlp.dense_4h_to_h", Same),
@@ -128,6 +127,19 @@ pub(super) const FALCON: Architecture = Architecture {
         ..LLAMA_OPTIONS
     },
     ..LLAMA
+};
+
+/// Falcon with a norm before each of attention and MLP, the first of which stands second in the file.
+pub(super) const FALCON_TWO_NORMS: Architecture = Architecture {
+    inside: &[
+        ("attn_norm", "ln_mlp", Same),
+        ("attn_norm_2", "ln_attn", Same),
+        ("attn_qkv", "self_attention.query_key_value", Grouped),
+        ("attn_output", "self_attention.dense", Same),
+        ("ffn_up", "mlp.dense_h_to_4h", Same),
+        ("ffn_down", "mlp.dense_4h_to_h", Same),
+    ],
+    ..FALCON
 };
 
 pub(super) const MPT: Architecture = Architecture {
@@ -192,6 +204,20 @@ pub(super) const BERT: Architecture = Architecture {
         ..LLAMA_OPTIONS
     },
     ..LLAMA
+};
+
+/// RoBERTa and XLM-RoBERTa, which go by BERT's name there.
+pub(super) const ROBERTA: Architecture = Architecture {
+    family: "roberta",
+    class: "RobertaModel",
+    outside: &[
+        ("token_embd", "roberta.embeddings.word_embeddings", Same),
+        ("token_types", "roberta.embeddings.token_type_embeddings", Same),
+        ("position_embd", "roberta.embeddings.position_embeddings", Behind),
+        ("token_embd_norm", "roberta.embeddings.LayerNorm", Same),
+    ],
+    layers: "roberta.encoder.layer",
+    ..BERT
 };
 
 pub(super) const NOMIC_BERT: Architecture = Architecture {
