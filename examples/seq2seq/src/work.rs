@@ -213,11 +213,13 @@ impl Studio {
     /// Decodes again with the state of a token as the compared run has it.
     pub(super) fn patched(&mut self, jobs: &Jobs<News>) {
         let Some(run) = self.run() else { return };
-        let Some(other) = self.compared() else { return };
+        let Some((other, theirs)) = self.compared_with() else {
+            return;
+        };
         let look = &self.look;
         let comparison = Comparison::new(
             (&run.decoding, look.hypothesis),
-            (&other.decoding, 0),
+            (&other.decoding, theirs),
             &HeadChoice::All,
             Shift::Predicted,
         );
@@ -234,7 +236,10 @@ impl Studio {
             };
             let aligned = places.iter().find(|place| place.before == Some(token));
             let from = aligned.and_then(|place| place.after);
-            let edits = from.map(|from| run.decoding.state_edits(kind, &[(token, from)], &other.decoding, 0));
+            let edits = from.map(|from| {
+                run.decoding
+                    .state_edits(kind, &[(token, from)], &other.decoding, theirs)
+            });
             edits.transpose()
         });
         match made {
