@@ -124,7 +124,7 @@ class AttnLog:
 
         - classification: `logits` or `probabilities` `[example, class]`, `gold` a class;
         - multi-label: the same, `gold` 0 or 1 `[example, label]`;
-        - regression: `prediction` `[example]`, `gold` a number;
+        - regression: `prediction` `[example]` and `gold` a number; or both `[example, number]`;
         - tokens: `logits` `[example, token, class]` as a list of rows per example without padding, `gold` `[example, token]` with -100
           for tokens that do not count;
         - generation: `log_probability` `[example]`, the mean over tokens of the gold text's log-probability; `prediction` the text.
@@ -225,7 +225,12 @@ def trainer_callback(path, dataset, collator, id_column="id", text_column=None, 
                         # A row per token, without the padding of the batch.
                         logits = [row[: len(labels)] for row, labels in zip(logits, gold)]
                     one = not isinstance(logits[0][0], list) and len(logits[0]) == 1
-                    answer = {"prediction": [row[0] for row in logits]} if one else {"logits": logits}
+                    if one:
+                        answer = {"prediction": [row[0] for row in logits]}
+                    elif getattr(model.config, "problem_type", None) == "regression":
+                        answer = {"prediction": logits}
+                    else:
+                        answer = {"logits": logits}
                     self.log.predictions(
                         [row[id_column] for row in rows],
                         gold,

@@ -168,19 +168,30 @@ fn neighbors_are_those_of_brute_force() {
                 neighbor.distance
             );
         }
-        let agreeing = all[..30]
-            .iter()
-            .filter(|(_, source, _, text)| source != "May 21, 2000" && text == own)
-            .count();
+        let others = all.iter().filter(|(_, source, ..)| source != "May 21, 2000").take(30);
+        let agreeing = others.filter(|(.., text)| text == own).count();
         assert!(
             list.agreeing.abs_diff(agreeing) <= 2,
             "{token}: {} {agreeing}",
             list.agreeing
         );
-        assert!(list.neighbors.len() == 10 && list.compared <= 30);
+        // As many as were asked for; those of the own sentence do not count.
+        let listed = list.neighbors.iter().filter(|neighbor| !neighbor.own).count();
+        assert_eq!((listed, list.compared), (10, 30));
         if token > 9 {
             break;
         }
+    }
+    // Fewer than are kept by default: all are listed, and no more.
+    let few = NeighborhoodParams {
+        neighbors: 7,
+        ..NeighborhoodParams::default()
+    };
+    let few = index.neighborhood(&run, 0, &few, &()).unwrap();
+    for list in &few.states {
+        let listed = list.neighbors.iter().filter(|neighbor| !neighbor.own).count();
+        assert_eq!((listed, list.compared), (7, 7));
+        assert!(list.agreeing <= 7);
     }
     // The own sentence is first, and flagged; the threefold one is folded.
     let last = near.of(StateKind::Decoder, 9).unwrap();
@@ -462,7 +473,9 @@ fn a_graph_serves_the_same_index() {
     let near = index
         .neighborhood(&run, 0, &NeighborhoodParams::default(), &())
         .unwrap();
-    assert!(near.states.iter().all(|own| own.neighbors.len() == 20));
+    for own in &near.states {
+        assert_eq!(own.neighbors.iter().filter(|found| !found.own).count(), 20);
+    }
 }
 
 #[cfg(not(feature = "hnsw"))]

@@ -496,3 +496,51 @@ fn ten_thousand_heads_are_drawn_by_every_view_of_heads() {
         read_back(table);
     }
 }
+
+#[test]
+fn heads_that_were_not_measured_are_dashes() {
+    let view = ViewState::default();
+    let said = |values: [f32; 2]| -> Option<Vec<String>> {
+        let head = |head| HeadId::new(Attention::EncoderSelf, 0, head);
+        let grid = HeadGrid::new(vec![head(0), head(1)], HeadCells::Values(values.into()));
+        let scene = grid.scene(&view, grid.natural_size()).ok()?;
+        let labels = scene.layers.iter().flat_map(|layer| &layer.labels);
+        Some(labels.map(|label| label.text.to_string()).collect())
+    };
+    let dashes = |values| said(values).unwrap().iter().filter(|text| *text == "–").count();
+    assert_eq!(
+        [dashes([f32::NAN; 2]), dashes([0.5, f32::NAN]), dashes([0.5, 0.0])],
+        [2, 1, 0]
+    );
+    let none = said([f32::NAN; 2]).unwrap();
+    assert!(none.iter().any(|text| text == "value: not measured"), "{none:?}");
+    assert!(said([f32::INFINITY, 0.0]).is_none());
+}
+
+#[test]
+fn texts_beside_points_are_cut_where_there_are_few() {
+    let long = "a text that is far too long to stand beside a point without hiding others";
+    let scatter = Scatter {
+        labels: [long, "short"].into(),
+        ..Scatter::new(Coordinates::new([0.0, 0.0, 1.0, 1.0], 2).unwrap())
+    };
+    let said = |view: &ViewState| -> Vec<String> {
+        let scene = scatter.scene(view, scatter.natural_size()).unwrap();
+        let labels = scene.layers.iter().flat_map(|layer| &layer.labels);
+        labels.map(|label| label.text.to_string()).collect()
+    };
+    let plain = said(&ViewState::default());
+    assert!(
+        plain
+            .iter()
+            .any(|text| text.starts_with("a text") && text.ends_with('…')),
+        "{plain:?}"
+    );
+    assert!(plain.iter().any(|text| text == "short"), "{plain:?}");
+    // One that is looked for is whole.
+    let found = said(&ViewState::from(Shared {
+        search: "far too".into(),
+        ..Shared::default()
+    }));
+    assert!(found.iter().any(|text| text == long), "{found:?}");
+}

@@ -1,14 +1,15 @@
-//! Heads of labels each by itself, and of a number: gradients against finite differences, losses and metrics against their
+//! Heads of labels each by itself, and of one number or several: gradients against finite differences, losses and metrics against their
 //! definitions, pruning, and what is said of gold answers that a head cannot use.
 //!
-//! Both models are the embedded one for sentiment with another head: its three logits each by itself, and the difference of the
-//! logits of *positive* and *negative* as a number.
+//! All models are the embedded one for sentiment with another head: its three logits each by itself; the difference of the logits of
+//! *positive* and *negative* as a number; that and the mean of both as two numbers.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
 
 use std::collections::{BTreeSet, HashMap};
 
-use attn_embedded::SENTIMENT;
+use attn_core::Side;
+use attn_embedded::{DATES, EmbeddedModel, SENTIMENT, TEXT_DECODER};
 use attn_models::{
     Capturer, Checkpoint, Gradients, Inputs, Model, Problem, Weights,
     attribute::{Examples, Labels, Target, head_gradients, target_values, taylor_importance},
@@ -20,7 +21,7 @@ use attn_study::{
     attn_analyze::training::{Log, LogReader},
     change::{ChangeStudy, Snapshot},
     explain::{ExplainParams, explain},
-    pruning::{HeadStudy, LabeledSet, Metric, PruningParams, Score, evaluate},
+    pruning::{HeadStudy, LabeledExample, LabeledSet, Metric, PruningParams, Score, evaluate},
 };
 
 const TEXTS: [&str; 8] = [
@@ -46,18 +47,36 @@ const SETS: [[u8; 3]; 8] = [
     [1, 1, 0],
 ];
 const NUMBERS: [f32; 8] = [4.0, -5.0, 0.5, -3.0, 3.0, -4.0, 0.0, -2.5];
+/// The second of two numbers.
+const OTHERS: [f32; 8] = [0.0, 0.25, -2.0, 0.5, -1.0, 0.0, -2.5, 0.75];
+
+/// What a head is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Labels,
+    Number,
+    Numbers,
+}
+
+impl Head {
+    fn problem(self) -> Problem {
+        match self {
+            Self::Labels => Problem::Labels,
+            Self::Number | Self::Numbers => Problem::Number,
+        }
+    }
+}
 
 /// The model for sentiment with another head.
-fn checkpoint(problem: Problem) -> Checkpoint {
+fn checkpoint(kind: Head) -> Checkpoint {
     let mut config: serde_json::Value = serde_json::from_slice(SENTIMENT.config).unwrap();
     let members = config.as_object_mut().unwrap();
     let mut tensors: HashMap<String, Tensor> = safetensors::load_buffer(SENTIMENT.weights, &Device::Cpu).unwrap();
-    match problem {
-        Problem::Class => {}
-        Problem::Labels => {
+    match kind {
+        Head::Labels => {
             members["problem_type"] = "multi_label_classification".into();
         }
-        Problem::Number => {
+        Head::Number => {
             // As the reference writes a head of one number: the number of labels alone says it.
             members.remove("problem_type");
             members.remove("label2id");
@@ -66,6 +85,18 @@ fn checkpoint(problem: Problem) -> Checkpoint {
                 let rows = tensors[name].to_dtype(DType::F32).unwrap();
                 let [negative, positive] = [0, 2].map(|row| rows.narrow(0, row, 1).unwrap());
                 tensors.insert(name.to_owned(), (positive - negative).unwrap());
+            }
+        }
+        Head::Numbers => {
+            members["problem_type"] = "regression".into();
+            members.remove("label2id");
+            members["id2label"] = serde_json::json!({"0": "mood", "1": "heat"});
+            for name in ["classifier.weight", "classifier.bias"] {
+                let rows = tensors[name].to_dtype(DType::F32).unwrap();
+                let [negative, positive] = [0, 2].map(|row| rows.narrow(0, row, 1).unwrap());
+                let mood = (&positive - &negative).unwrap();
+                let heat = ((positive + negative).unwrap() * 0.5).unwrap();
+                tensors.insert(name.to_owned(), Tensor::cat(&[mood, heat], 0).unwrap());
             }
         }
     }
@@ -91,30 +122,38 @@ fn log(task: &str, gold: impl Fn(usize) -> String) -> Log {
     reader.into_log()
 }
 
-fn gold(problem: Problem, at: usize) -> String {
-    match problem {
-        Problem::Labels => format!("{:?}", SETS[at]),
-        _ => format!("{:?}", NUMBERS[at]),
+fn gold(kind: Head, at: usize) -> String {
+    match kind {
+        Head::Labels => format!("{:?}", SETS[at]),
+        _ => format!("{:?}", numbers(kind, at)),
     }
 }
 
-fn set(capturer: &Capturer, problem: Problem) -> LabeledSet {
-    let task = match problem {
-        Problem::Labels => "multi_label",
+/// The gold numbers of a text.
+fn numbers(kind: Head, at: usize) -> Vec<f32> {
+    match kind {
+        Head::Numbers => vec![NUMBERS[at], OTHERS[at]],
+        _ => vec![NUMBERS[at]],
+    }
+}
+
+fn set(capturer: &Capturer, kind: Head) -> LabeledSet {
+    let task = match kind {
+        Head::Labels => "multi_label",
         _ => "regression",
     };
-    let log = log(task, |at| gold(problem, at));
+    let log = log(task, |at| gold(kind, at));
     LabeledSet::of_log(capturer, &log, 0..TEXTS.len()).unwrap()
 }
 
-fn labels(problem: Problem, at: usize) -> Labels {
-    match problem {
-        Problem::Labels => Labels::Set(SETS[at].iter().map(|&label| label == 1).collect()),
-        _ => Labels::Number(NUMBERS[at]),
+fn labels(kind: Head, at: usize) -> Labels {
+    match kind {
+        Head::Labels => Labels::Set(SETS[at].iter().map(|&label| label == 1).collect()),
+        _ => Labels::Numbers(numbers(kind, at)),
     }
 }
 
-const PROBLEMS: [Problem; 2] = [Problem::Labels, Problem::Number];
+const HEADS: [Head; 3] = [Head::Labels, Head::Number, Head::Numbers];
 
 fn params() -> PruningParams {
     PruningParams {
@@ -143,33 +182,40 @@ fn logits(capturer: &Capturer, set: &LabeledSet) -> Vec<Vec<f32>> {
 #[test]
 fn losses_and_metrics_are_those_of_their_definitions() {
     let sigmoid = |logit: f32| 1.0 / (1.0 + (-f64::from(logit)).exp());
-    for problem in PROBLEMS {
-        let capturer = Capturer::load(&checkpoint(problem)).unwrap();
-        assert_eq!(capturer.model().problem(), Some(problem));
-        let set = set(&capturer, problem);
+    for kind in HEADS {
+        let capturer = Capturer::load(&checkpoint(kind)).unwrap();
+        assert_eq!(capturer.model().problem(), Some(kind.problem()));
+        let set = set(&capturer, kind);
         assert!(set.notes().is_empty() && set.len() == 8, "{:?}", set.notes());
         let logits = logits(&capturer, &set);
         let found = evaluate(&capturer, &set, &BTreeSet::new(), &params(), &()).unwrap();
         for (at, logits) in logits.iter().enumerate() {
-            assert_eq!(set.examples()[at].labels, labels(problem, at));
-            let wanted = match problem {
-                Problem::Labels => {
+            assert_eq!(set.examples()[at].labels, labels(kind, at));
+            let wanted = match kind {
+                Head::Labels => {
                     let side = |(&logit, &label): (&f32, &u8)| match label {
                         1 => -sigmoid(logit).ln(),
                         _ => -(1.0 - sigmoid(logit)).ln(),
                     };
                     logits.iter().zip(&SETS[at]).map(side).sum::<f64>() / 3.0
                 }
-                _ => f64::from(logits[0] - NUMBERS[at]).powi(2),
+                _ => {
+                    let numbers = numbers(kind, at);
+                    let squares = logits
+                        .iter()
+                        .zip(&numbers)
+                        .map(|(said, right)| f64::from(said - right).powi(2));
+                    squares.sum::<f64>() / numbers.len() as f64
+                }
             };
             let found = found.examples[at].loss;
             assert!(
                 (found - wanted).abs() <= 1e-4 * wanted.max(1.0),
-                "{problem:?} {at}: {found} {wanted}"
+                "{kind:?} {at}: {found} {wanted}"
             );
         }
-        let wanted = match problem {
-            Problem::Labels => {
+        let wanted = match kind {
+            Head::Labels => {
                 assert_eq!((found.kind, set.metric()), (Metric::MicroF1, Metric::MicroF1));
                 let said = logits.iter().flatten().map(|&logit| logit > 0.0);
                 let pairs: Vec<(bool, bool)> = said.zip(SETS.iter().flatten().map(|&label| label == 1)).collect();
@@ -180,20 +226,26 @@ fn losses_and_metrics_are_those_of_their_definitions() {
             _ => {
                 assert_eq!((found.kind, set.metric()), (Metric::Pearson, Metric::Pearson));
                 // By sums of products: another formula than that of the library.
-                let (x, y): (Vec<f64>, Vec<f64>) = logits
-                    .iter()
-                    .zip(NUMBERS)
-                    .map(|(logit, number)| (f64::from(logit[0]), f64::from(number)))
-                    .unzip();
+                let pairs = |output: usize| -> (Vec<f64>, Vec<f64>) {
+                    let pair = |(at, logits): (usize, &Vec<f32>)| {
+                        (f64::from(logits[output]), f64::from(numbers(kind, at)[output]))
+                    };
+                    logits.iter().enumerate().map(pair).unzip()
+                };
                 let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
                 let total = |a: &[f64]| a.iter().sum::<f64>();
                 let cross = |a: &[f64], b: &[f64]| 8.0 * dot(a, b) - total(a) * total(b);
-                cross(&x, &y) / (cross(&x, &x) * cross(&y, &y)).sqrt()
+                let pearson = |output: usize| {
+                    let (x, y) = pairs(output);
+                    cross(&x, &y) / (cross(&x, &x) * cross(&y, &y)).sqrt()
+                };
+                let outputs = logits[0].len();
+                (0..outputs).map(pearson).sum::<f64>() / outputs as f64
             }
         };
         assert!(
             (found.metric - wanted).abs() <= 1e-5,
-            "{problem:?}: {} {wanted}",
+            "{kind:?}: {} {wanted}",
             found.metric
         );
         assert!(wanted > 0.5 && wanted < 1.0, "{wanted}");
@@ -204,16 +256,16 @@ fn losses_and_metrics_are_those_of_their_definitions() {
 /// of the activations. `gradients_of_losses_follow_from_those_of_logits` is exact.
 #[test]
 fn gradients_of_heads_are_finite_differences() {
-    for problem in PROBLEMS {
-        let model = Model::load(&checkpoint(problem)).unwrap();
-        let capturer = Capturer::load(&checkpoint(problem)).unwrap();
-        let set = set(&capturer, problem);
+    for kind in HEADS {
+        let model = Model::load(&checkpoint(kind)).unwrap();
+        let capturer = Capturer::load(&checkpoint(kind)).unwrap();
+        let set = set(&capturer, kind);
         for at in [0, 4, 5] {
             let tokens = &set.examples()[at].sequence.encoder;
             let ids: Vec<u32> = tokens.iter().filter_map(|token| token.id).collect();
             let inputs = Inputs::from_ids(&[ids], 0).unwrap();
             let targets = vec![Target::Loss {
-                labels: labels(problem, at),
+                labels: labels(kind, at),
             }];
             let batch = Examples {
                 inputs: inputs.clone(),
@@ -240,7 +292,7 @@ fn gradients_of_heads_are_finite_differences() {
                 let allowed = 0.03 * f64::from(largest) + digits;
                 assert!(
                     (found - wanted).abs() <= allowed,
-                    "{problem:?} {at} {head}: {found} {wanted}, at most {largest}, loss {value}"
+                    "{kind:?} {at} {head}: {found} {wanted}, at most {largest}, loss {value}"
                 );
             }
         }
@@ -251,11 +303,11 @@ fn gradients_of_heads_are_finite_differences() {
 /// error. Of a number the expansion is that of the logit times the square of it.
 #[test]
 fn gradients_of_losses_follow_from_those_of_logits() {
-    for problem in PROBLEMS {
-        let checkpoint = checkpoint(problem);
+    for kind in HEADS {
+        let checkpoint = checkpoint(kind);
         let model = Model::load_from(&checkpoint, &Weights::finetune(&checkpoint, 0), Gradients::On).unwrap();
         let capturer = Capturer::load(&checkpoint).unwrap();
-        let set = set(&capturer, problem);
+        let set = set(&capturer, kind);
         let logits = logits(&capturer, &set);
         for at in [1, 4] {
             let tokens = &set.examples()[at].sequence.encoder;
@@ -275,14 +327,18 @@ fn gradients_of_losses_follow_from_those_of_logits() {
                     .clone()
             };
             let loss = || Target::Loss {
-                labels: labels(problem, at),
+                labels: labels(kind, at),
             };
-            let factors: Vec<f32> = match problem {
-                Problem::Labels => {
+            let factors: Vec<f32> = match kind {
+                Head::Labels => {
                     let side = |(logit, label): (&f32, &u8)| (1.0 / (1.0 + (-logit).exp()) - f32::from(*label)) / 3.0;
                     logits[at].iter().zip(&SETS[at]).map(side).collect()
                 }
-                _ => vec![2.0 * (logits[at][0] - NUMBERS[at])],
+                _ => {
+                    let numbers = numbers(kind, at);
+                    let error = |(said, right): (&f32, &f32)| 2.0 * (said - right) / numbers.len() as f32;
+                    logits[at].iter().zip(&numbers).map(error).collect()
+                }
             };
             let parts: Vec<_> = (0..factors.len()).map(|class| masks(Target::Class(class))).collect();
             let found = masks(loss());
@@ -294,10 +350,10 @@ fn gradients_of_losses_follow_from_those_of_logits() {
                 let wanted: f32 = parts.iter().zip(&factors).map(part).sum();
                 assert!(
                     (found - wanted).abs() <= 1e-3 * largest,
-                    "{problem:?} {at} {head}: {found} {wanted}"
+                    "{kind:?} {at} {head}: {found} {wanted}"
                 );
             }
-            if problem == Problem::Number {
+            if kind == Head::Number {
                 let (found, of_logit) = (taylor(loss()), taylor(Target::Class(0)));
                 for (found, of_logit) in found.iter().zip(&of_logit) {
                     let wanted = factors[0] * factors[0] * of_logit;
@@ -310,10 +366,10 @@ fn gradients_of_losses_follow_from_those_of_logits() {
 
 #[test]
 fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
-    for problem in PROBLEMS {
-        let checkpoint = checkpoint(problem);
+    for kind in HEADS {
+        let checkpoint = checkpoint(kind);
         let capturer = Capturer::load(&checkpoint).unwrap();
-        let set = set(&capturer, problem);
+        let set = set(&capturer, kind);
         let study = HeadStudy::run(
             &capturer,
             Some(&checkpoint),
@@ -324,8 +380,8 @@ fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
         )
         .unwrap();
         assert_eq!(study.importance.scores.len(), 5, "{:?}", study.importance.notes);
-        let (name, unit) = match problem {
-            Problem::Labels => ("micro F1", "binary cross entropy (nats)"),
+        let (name, unit) = match kind {
+            Head::Labels => ("micro F1", "binary cross entropy (nats)"),
             _ => ("Pearson correlation", "squared error"),
         };
         // What is measured is the change of this loss.
@@ -361,10 +417,10 @@ fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
 /// Two checkpoints side by side: flips by the rule of the log, and the number or the first label explained.
 #[test]
 fn two_checkpoints_are_compared_by_the_same_metric() {
-    for problem in PROBLEMS {
-        let open = || Snapshot::open(checkpoint(problem)).unwrap();
+    for kind in HEADS {
+        let open = || Snapshot::open(checkpoint(kind)).unwrap();
         let (before, after) = (open(), open());
-        let set = set(&before.capturer, problem);
+        let set = set(&before.capturer, kind);
         let study = ChangeStudy::run(&before, &after, &set, &params(), &()).unwrap();
         let [one, other] = study.evaluations.as_ref().unwrap();
         assert!(one.metric == other.metric && study.flips.iter().all(Vec::is_empty));
@@ -376,15 +432,16 @@ fn two_checkpoints_are_compared_by_the_same_metric() {
             ..ExplainParams::default()
         };
         let found = explain(&before.capturer, example, &target, &params, &()).unwrap();
-        let question = match problem {
-            Problem::Labels => "neutral",
-            _ => "this number",
+        let question = match kind {
+            Head::Labels => "neutral",
+            Head::Number => "this number",
+            Head::Numbers => "the number mood",
         };
         assert_eq!(found.question, question);
     }
     // A number is right within half of the spread of the gold numbers.
-    let capturer = Capturer::load(&checkpoint(Problem::Number)).unwrap();
-    let set = set(&capturer, Problem::Number);
+    let capturer = Capturer::load(&checkpoint(Head::Number)).unwrap();
+    let set = set(&capturer, Head::Number);
     let mean = NUMBERS.iter().sum::<f32>() / 8.0;
     let spread = (NUMBERS.iter().map(|number| (number - mean).powi(2)).sum::<f32>() / 8.0).sqrt();
     assert!((set.tolerance() - 0.5 * f64::from(spread)).abs() < 1e-6);
@@ -394,10 +451,10 @@ fn two_checkpoints_are_compared_by_the_same_metric() {
 /// The examples that lack what a head needs are named, and so is what it needs.
 #[test]
 fn gold_answers_that_do_not_fit_are_named() {
-    let labels = Capturer::load(&checkpoint(Problem::Labels)).unwrap();
-    let number = Capturer::load(&checkpoint(Problem::Number)).unwrap();
+    let labels = Capturer::load(&checkpoint(Head::Labels)).unwrap();
+    let number = Capturer::load(&checkpoint(Head::Number)).unwrap();
     let some = log("multi_label", |at| match at {
-        0..6 => gold(Problem::Labels, at),
+        0..6 => gold(Head::Labels, at),
         6 => "[1,0]".to_owned(),
         _ => "[1,2,0]".to_owned(),
     });
@@ -420,7 +477,18 @@ fn gold_answers_that_do_not_fit_are_named() {
     let texts = log("regression", |at| format!("{}", NUMBERS[at]));
     let error = LabeledSet::of_log(&labels, &texts, 0..TEXTS.len()).unwrap_err();
     assert!(error.to_string().contains("0 or 1 for each of its 3 labels"), "{error}");
-    // A model of several numbers is refused, not read as one.
+    // Two numbers are not one, nor one two.
+    let two = Capturer::load(&checkpoint(Head::Numbers)).unwrap();
+    let error = LabeledSet::of_log(&two, &texts, 0..TEXTS.len())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("a number for each of its 2 outputs (mood, heat) in `gold`"),
+        "{error}"
+    );
+    let pairs = log("regression", |at| gold(Head::Numbers, at));
+    assert!(LabeledSet::of_log(&number, &pairs, 0..TEXTS.len()).is_err());
+    // A model of labels is not asked for a number.
     let mut wrong = LabeledSet::of_log(&number, &texts, 0..2).unwrap().examples().to_vec();
     let refused = LabeledSet::from_examples(labels.model(), wrong.clone());
     assert!(matches!(refused, Err(Error::Shape { .. })));
@@ -429,7 +497,7 @@ fn gold_answers_that_do_not_fit_are_named() {
         LabeledSet::from_examples(number.model(), wrong.clone()),
         Err(Error::Shape { .. })
     ));
-    wrong[1].labels = Labels::Number(f32::NAN);
+    wrong[1].labels = Labels::Numbers(vec![f32::NAN]);
     assert!(matches!(
         LabeledSet::from_examples(number.model(), wrong),
         Err(Error::Shape { .. })
@@ -439,4 +507,126 @@ fn gold_answers_that_do_not_fit_are_named() {
     let odd = Checkpoint::from_bytes("odd", config.into_bytes(), SENTIMENT.weights).unwrap();
     let error = Model::load(&odd).unwrap_err().to_string();
     assert!(error.contains("problem_type") && error.contains("poetry"), "{error}");
+}
+
+/// A log of texts and the texts that a model is to write for them.
+fn generation(rows: &[(Option<&str>, &str)]) -> Log {
+    let mut lines = String::from("{\"kind\":\"run\",\"format\":1,\"task\":\"generation\"}\n");
+    for (at, (text, gold)) in rows.iter().enumerate() {
+        let line = serde_json::json!({"kind": "example", "id": format!("e{at}"), "text": text, "gold": gold});
+        lines += &format!("{line}\n");
+    }
+    let mut reader = LogReader::default();
+    reader
+        .push(&mut reader.file("log.jsonl"), lines.as_bytes(), &())
+        .unwrap();
+    reader.into_log()
+}
+
+/// Minus the mean log-probability of the labels of an example, from the logits of a pass over it alone.
+fn mean_loss(capturer: &Capturer, example: &LabeledExample) -> f64 {
+    let ids = |side| {
+        let tokens = example.sequence.tokens(side).iter();
+        tokens.filter_map(|token| token.id).collect::<Vec<u32>>()
+    };
+    let (encoder, decoder) = (ids(Side::Encoder), ids(Side::Decoder));
+    let crosses = !encoder.is_empty();
+    let inputs = match crosses {
+        true => Inputs {
+            decoder_input_ids: Inputs::from_ids(&[decoder], 0).unwrap().input_ids,
+            ..Inputs::from_ids(&[encoder], 0).unwrap()
+        },
+        false => Inputs::from_ids(&[decoder], 0).unwrap(),
+    };
+    let logits = capturer.model().forward(&inputs, &mut ()).unwrap().logits.unwrap();
+    let rows: Vec<Vec<f32>> = logits.get(0).unwrap().to_vec2().unwrap();
+    let Labels::Tokens(labels) = &example.labels else {
+        panic!()
+    };
+    let losses = labels.iter().enumerate().filter_map(|(place, label)| {
+        let row = &rows[if crosses { place } else { place.checked_sub(1)? }];
+        let sum: f64 = row.iter().map(|value| f64::from(*value).exp()).sum();
+        Some(sum.ln() - f64::from(row[(*label)? as usize]))
+    });
+    let losses: Vec<f64> = losses.collect();
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+/// What a model is to write is asked for token by token: its loss is minus the `log_probability` that a log of generation has.
+#[test]
+fn texts_that_a_model_writes_are_asked_for() {
+    let open = |model: EmbeddedModel| Capturer::load(&model.checkpoint().unwrap()).unwrap();
+    let texts = |example: &LabeledExample, asked: bool| -> String {
+        let Labels::Tokens(labels) = &example.labels else {
+            panic!()
+        };
+        let places = example.sequence.decoder.iter().zip(labels);
+        let chosen = places.filter(|(token, label)| !token.special && label.is_some() == asked);
+        chosen.map(|(token, _)| token.text.as_str()).collect()
+    };
+    let dates: Vec<&str> = attn_embedded::dates().take(3).collect();
+    let rows: Vec<(&str, &str)> = dates.iter().map(|line| line.split_once('\t').unwrap()).collect();
+    let mut logged: Vec<(Option<&str>, &str)> = rows.iter().map(|(source, target)| (Some(*source), *target)).collect();
+    logged.extend([(None, "2000-01-01"), (Some("May 1, 2000"), "")]);
+    let of_dates = (open(DATES), generation(&logged), 3);
+    let stories = [
+        (Some("The cats"), " sleep here."),
+        (Some("The king"), " thinks that the dogs run."),
+    ];
+    let of_stories = (open(TEXT_DECODER), generation(&stories), 2);
+    for (capturer, log, count) in [of_dates, of_stories] {
+        let set = LabeledSet::of_log(&capturer, &log, 0..log.examples().len()).unwrap();
+        assert_eq!((set.len(), set.metric()), (count, Metric::Accuracy));
+        let found = evaluate(&capturer, &set, &BTreeSet::new(), &params(), &()).unwrap();
+        for (example, found) in set.examples().iter().zip(&found.examples) {
+            let wanted = mean_loss(&capturer, example);
+            assert!(
+                (found.loss - wanted).abs() < 1e-4 * wanted.max(1.0),
+                "{} {wanted}",
+                found.loss
+            );
+            let target = example.target(capturer.model()).unwrap();
+            assert!(matches!(target, Target::Token { .. }));
+            let params = ExplainParams {
+                removal: false,
+                ..ExplainParams::default()
+            };
+            let explained = explain(&capturer, example, &target, &params, &()).unwrap();
+            assert!(explained.question.contains(" at place "), "{}", explained.question);
+        }
+        if count == 2 {
+            let (asked, given) = (texts(&set.examples()[0], true), texts(&set.examples()[0], false));
+            assert!(asked.contains("sleep") && !asked.contains("cats"), "{asked}");
+            assert!(given.contains("cats") && !given.contains("sleep"), "{given}");
+        } else {
+            // The decoder reads its start and the target; each place is asked for the token after it.
+            let read: String = set.examples()[0].sequence.decoder[1..]
+                .iter()
+                .map(|token| token.text.as_str())
+                .collect();
+            assert_eq!(read, rows[0].1);
+            assert_eq!(found.metric, 1.0, "dates that the model knows");
+            assert_eq!(
+                set.notes(),
+                ["2 examples are left out, expected a text, and a text in `gold`: e3, e4"]
+            );
+        }
+        let study = HeadStudy::run(&capturer, None, &set, None, &params(), &()).unwrap();
+        assert_eq!(study.importance.heads.len(), capturer.model().info().heads().count());
+    }
+    // A classifier writes nothing, and a model that writes is asked for no class.
+    let error = LabeledSet::of_log(&open(SENTIMENT), &generation(&stories), 0..2).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("one of its classes (negative, neutral, positive) in `gold`"),
+        "{error}"
+    );
+    let classes = log("classification", |at| (at % 2).to_string());
+    let error = LabeledSet::of_log(&open(TEXT_DECODER), &classes, 0..2).unwrap_err();
+    assert!(
+        error.to_string().contains("a text, and a text in `gold`: e0, e1"),
+        "{error}"
+    );
+    assert!(LabeledExample::of_target(&open(SENTIMENT), "x", "a", "b").is_err());
 }

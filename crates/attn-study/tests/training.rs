@@ -136,13 +136,14 @@ fn the_embedded_log_gives_what_numpy_gives() {
 #[test]
 fn every_task_gives_what_numpy_gives() {
     let expected = json("tasks.json");
-    for task in Task::ALL {
-        let training = log(&fs::read(fixture(&format!("{task}.jsonl"))).unwrap());
+    let files = Task::ALL.map(|task| (task, task.name()));
+    for (task, file) in files.into_iter().chain([(Task::Regression, "regression-two")]) {
+        let training = log(&fs::read(fixture(&format!("{file}.jsonl"))).unwrap());
         assert_eq!(training.log().task(), Some(task));
-        assert!(training.notes().is_empty(), "{task}: {:?}", training.notes());
-        for (id, of) in expected[task.name()].as_object().unwrap() {
+        assert!(training.notes().is_empty(), "{file}: {:?}", training.notes());
+        for (id, of) in expected[file].as_object().unwrap() {
             let example = training.log().find(id).unwrap();
-            check(&training.dynamics()[example], of, &format!("{task}, {id}"));
+            check(&training.dynamics()[example], of, &format!("{file}, {id}"));
         }
         // Every plot that the log allows can be drawn, and what it does not allow is an error.
         let view = ViewState::default();
@@ -160,8 +161,45 @@ fn every_task_gives_what_numpy_gives() {
         assert!(training.curves().unwrap().iter().all(Option::is_some));
         assert!(training.report().markdown().contains(&format!("task {task}")));
         for flip in &training.all_flips().unwrap().flips {
-            assert!(flip.answers.iter().all(|answer| !answer.is_empty()), "{task}");
+            assert!(flip.answers.iter().all(|answer| !answer.is_empty()), "{file}");
         }
+    }
+}
+
+#[test]
+fn numbers_that_do_not_fit_are_named() {
+    let line = |id: &str, gold: &str, answer: &str| {
+        format!("{{\"kind\":\"prediction\",\"id\":\"{id}\",\"epoch\":1,\"gold\":{gold},\"prediction\":{answer}}}\n")
+    };
+    let lines = [
+        line("a", "[1, 2.5]", "[1.5, 2]"),
+        line("b", "[1, 2]", "[3, -2]"),
+        line("c", "[1, 2]", "[3]"),
+        line("d", "[1, 2]", "[3, null]"),
+        line("e", "[1, null]", "[3, 4]"),
+        line("f", "[1, 2, 3]", "[1, 2, 3]"),
+        line("g", "4", "5"),
+        line("h", "\"yes\"", "5"),
+        line("i", "[1, 2, 3]", "[1, 2]"),
+    ];
+    let training = log(lines.concat().as_bytes());
+    let found = training.log();
+    assert_eq!((found.task(), found.predictions()), (Some(Task::Regression), 2));
+    assert_eq!([found.gold(0), found.gold(1)], ["1, 2.5", "1, 2"]);
+    assert_eq!(found.answer(found.outcome(1, 0).unwrap()).as_deref(), Some("3, -2"));
+    let wanted = [
+        "line 3: expected 2 numbers in `prediction`, as in the first, found 1",
+        "line 4: expected finite numbers in `prediction`, found NaN",
+        "line 5: expected finite numbers in `gold`, found NaN",
+        "line 6: expected 2 numbers in `prediction`, as in the first, found 3",
+        "line 7: expected 2 numbers in `prediction`, as in the first, found 1",
+        "line 8: expected",
+        "line 9: expected as many numbers in `prediction` as in `gold`, 3, found 2",
+    ];
+    let notes = training.notes();
+    assert_eq!(notes.len(), wanted.len(), "{notes:?}");
+    for (note, wanted) in notes.iter().zip(wanted) {
+        assert!(note.contains(wanted), "{note}, not {wanted}");
     }
 }
 
@@ -325,10 +363,19 @@ fn a_run_that_is_being_written_is_followed() {
         "{:?}",
         training.notes()
     );
-    fs::write(checkpoint.join("model.safetensors"), b"half").unwrap();
+    let weights = attn_embedded::SENTIMENT.weights;
+    fs::write(checkpoint.join("model.safetensors"), &weights[..weights.len() / 2]).unwrap();
+    let (training, _) = run.update(&()).unwrap().unwrap();
+    assert!(training.checkpoints().is_empty());
+    let note = &training.notes()[0];
+    assert!(
+        note.contains("expected a whole model.safetensors, found a part"),
+        "{note}"
+    );
+    fs::write(checkpoint.join("model.safetensors"), weights).unwrap();
     let (training, _) = run.update(&()).unwrap().unwrap();
     assert_eq!(training.checkpoints()[0].name, "epoch 1");
-    assert!(training.checkpoints()[0].open().is_err());
+    assert!(training.notes().iter().all(|note| !note.contains("epoch-1")));
     // Written anew.
     fs::write(&path, line("c", 1, 0.5)).unwrap();
     let (training, change) = run.update(&()).unwrap().unwrap();
@@ -366,9 +413,8 @@ fn formats_of_others_are_read() {
     for (step, epoch) in [(10, 1.0), (20, 2.0)] {
         let checkpoint = folder.path().join(format!("checkpoint-{step}"));
         fs::create_dir(&checkpoint).unwrap();
-        for name in ["config.json", "model.safetensors"] {
-            fs::write(checkpoint.join(name), "{}").unwrap();
-        }
+        fs::write(checkpoint.join("config.json"), "{}").unwrap();
+        fs::write(checkpoint.join("model.safetensors"), b"\x02\0\0\0\0\0\0\0{}").unwrap();
         let state = format!(
             r#"{{"epoch": {epoch}, "global_step": {step}, "log_history": [{{"epoch": 0.5, "step": 5, "loss": 0.7}}, {{"epoch": 1.0, "step": 10, "loss": NaN, "eval_accuracy": 0.8}}, {{"step": 20, "loss": 0.4}}]}}"#
         );

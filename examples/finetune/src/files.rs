@@ -217,7 +217,13 @@ impl Plots {
     fn add<P: Plot + 'static, E: std::fmt::Display>(&mut self, name: &str, plot: Result<P, E>) {
         match plot {
             Ok(plot) => self.plots.push((name.to_owned(), Box::new(plot))),
-            Err(error) => self.missing.push(error.to_string()),
+            Err(error) => {
+                // Several plots lack the same.
+                let why = error.to_string();
+                if !self.missing.contains(&why) {
+                    self.missing.push(why);
+                }
+            }
         }
     }
 }

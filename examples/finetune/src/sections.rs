@@ -111,16 +111,21 @@ impl Sections {
         Ok(())
     }
 
-    /// The first example: why the right class, and not the next one? Of labels each by itself and of numbers: why this one?
+    /// The first example: why the right class, and not the next one? Of labels each by itself, numbers and tokens: why this one?
     fn example(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
-        let classes = loaded.snapshot.capturer.model().labels().len();
+        let model = loaded.snapshot.capturer.model();
+        let classes = model.labels().len();
         let first = loaded.set.examples().first();
-        let Some((example, class)) = first.and_then(|example| Some((example, example.class()?))) else {
+        let Some((example, target)) = first.and_then(|example| Some((example, example.target(model)?))) else {
+            self.note("no explanation: the first example has nothing that this model is asked for");
             return Ok(());
         };
-        let target = match example.labels {
-            Labels::Class(_) if classes > 1 => Target::Class(class).minus(Target::Class((class + 1) % classes)),
-            _ => Target::Class(class),
+        let target = match (&example.labels, &target) {
+            (Labels::Class(_), Target::Class(class)) if classes > 1 => {
+                let next = Target::Class((class + 1) % classes);
+                target.minus(next)
+            }
+            _ => target,
         };
         let found = explain(
             &loaded.snapshot.capturer,

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use attn_egui::{Exports, TextTable};
-use attn_sdk::{
-    analyze::training::Scale,
-    core::{files::write_atomically, table::Cells},
-};
+use attn_sdk::core::{files::write_atomically, table::Cells};
 use eframe::egui::{Grid, RichText, ScrollArea, TextEdit, Ui};
 
 use crate::views::Session;
@@ -154,9 +151,8 @@ pub(crate) fn example(ui: &mut Ui, session: &Session) {
                     ui.label(RichText::new(name).strong());
                 }
                 ui.end_row();
-                let scale = Scale::of(log, training.params().tolerance);
                 for (moment, outcome) in log.outcomes(number) {
-                    let (gold, right) = Scale::judge(scale, outcome);
+                    let (gold, right) = training.judge(outcome);
                     ui.label(log.moments()[moment].to_string());
                     let answer = RichText::new(log.answer(outcome).unwrap_or_default());
                     let wrong = right == Some(false);

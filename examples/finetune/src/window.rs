@@ -207,7 +207,7 @@ impl Window {
     fn training(&mut self, training: Training, change: &LogChange) {
         match &mut self.session {
             Some(session) => {
-                session.news = news(change);
+                session.news = news(change, &session.training, &training);
                 // What the user set stays.
                 let params = session.training.params().clone();
                 session.training = training;
@@ -215,6 +215,7 @@ impl Window {
                     // The numbers of examples are others.
                     session.select([]);
                     session.example = None;
+                    session.first = views::names(&session.training);
                     self.views = views::all(&self.state);
                 }
                 if params != *session.training.params() {
@@ -226,6 +227,7 @@ impl Window {
                     return;
                 };
                 self.session = Some(Session {
+                    first: views::names(&training),
                     training,
                     view,
                     example: None,
@@ -323,7 +325,7 @@ impl Window {
 }
 
 /// What is new, in words.
-fn news(change: &LogChange) -> String {
+fn news(change: &LogChange, before: &Training, after: &Training) -> String {
     let moments: Vec<String> = change.moments.iter().map(ToString::to_string).collect();
     let mut parts = Vec::new();
     if change.restarted {
@@ -336,6 +338,9 @@ fn news(change: &LogChange) -> String {
         parts.push(format!("{} examples", change.examples));
     }
     parts.extend(moments);
+    let known = |name: &str| before.checkpoints().iter().any(|checkpoint| checkpoint.name == name);
+    let fresh = after.checkpoints().iter().filter(|checkpoint| !known(&checkpoint.name));
+    parts.extend(fresh.map(|checkpoint| format!("the checkpoint of {}", checkpoint.name)));
     if parts.is_empty() {
         String::new()
     } else {

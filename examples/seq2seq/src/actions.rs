@@ -29,6 +29,8 @@ pub(crate) enum Action {
     Tab(Tab),
     Hypothesis(usize),
     StepHypothesis(isize),
+    /// A hypothesis of the compared run.
+    ComparedHypothesis(usize),
     Run(usize),
     /// With a run, or with none.
     Compare(Option<usize>),
@@ -146,7 +148,11 @@ impl Studio {
                 all.push(Command::new(format!("Remove run {name}"), Action::Remove(at)).also("delete"));
             }
         }
-        if self.compared().is_some() {
+        if let Some(other) = self.compared() {
+            for (at, found) in other.decoding.hypotheses.iter().enumerate() {
+                let name = format!("Compare with hypothesis {}: {}", at + 1, found.row.text);
+                all.push(Command::new(name, Action::ComparedHypothesis(at)).also("beside beam"));
+            }
             all.push(Command::new("Swap the compared runs", Action::Swap));
             all.push(Command::new("Close the comparison", Action::Compare(None)));
         }
@@ -279,6 +285,7 @@ impl Studio {
                 }
             }
             Action::Hypothesis(at) => self.show_hypothesis(at, jobs),
+            Action::ComparedHypothesis(at) => self.compare_hypothesis(at),
             Action::StepHypothesis(by) => {
                 let count = self.run().map_or(0, |run| run.decoding.hypotheses.len());
                 let next = self.look.hypothesis.checked_add_signed(by).filter(|at| *at < count);

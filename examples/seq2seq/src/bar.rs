@@ -1,8 +1,8 @@
 //! The bars above and below the plots.
 
 use attn_egui::{Format, Jobs, export_menu, theme_switch};
-use attn_sdk::core::format::number;
-use eframe::egui::{ComboBox, Label, RichText, Ui, vec2};
+use attn_sdk::{core::format::number, study::decoding::Decoding};
+use eframe::egui::{ComboBox, Label, Response, RichText, Ui, vec2};
 
 use crate::{actions::Action, studio::Studio, window::News};
 
@@ -10,6 +10,36 @@ use crate::{actions::Action, studio::Studio, window::News};
 const NAMED: usize = 28;
 /// Width of the line of progress, in points.
 const PROGRESS: f32 = 470.0;
+
+/// The hypotheses of a run, best first, of which one is chosen.
+pub(super) fn hypotheses(
+    ui: &mut Ui,
+    id: &str,
+    decoding: &Decoding,
+    shown: usize,
+    mut choose: impl FnMut(usize),
+) -> Response {
+    let name = |at: usize| {
+        let found = decoding.hypotheses.get(at);
+        found.map_or(String::new(), |found| {
+            let cut = found.row.text.chars().count() > NAMED;
+            let text: String = found.row.text.chars().take(NAMED).collect();
+            format!("{text}{} ({})", if cut { "…" } else { "" }, number(found.score))
+        })
+    };
+    let list = ComboBox::from_id_salt(id)
+        .selected_text(name(shown))
+        .width(220.0)
+        .truncate();
+    let list = list.show_ui(ui, |ui| {
+        for at in 0..decoding.hypotheses.len() {
+            if ui.selectable_label(shown == at, name(at)).clicked() {
+                choose(at);
+            }
+        }
+    });
+    list.response
+}
 
 impl Studio {
     pub(super) fn tools(&mut self, ui: &mut Ui) -> Option<Action> {
@@ -19,31 +49,10 @@ impl Studio {
         ui.label(RichText::new(name.unwrap_or_default()).strong());
         ui.separator();
         if let Some(run) = self.run() {
-            let name = |at: usize| {
-                let found = run.decoding.hypotheses.get(at);
-                found.map_or(String::new(), |found| {
-                    let more = if found.row.text.chars().count() > NAMED {
-                        "…"
-                    } else {
-                        ""
-                    };
-                    let text: String = found.row.text.chars().take(NAMED).collect();
-                    format!("{text}{more} ({})", number(found.score))
-                })
-            };
-            ComboBox::from_id_salt("hypothesis")
-                .selected_text(name(self.look.hypothesis))
-                .width(220.0)
-                .truncate()
-                .show_ui(ui, |ui| {
-                    for at in 0..run.decoding.hypotheses.len() {
-                        if ui.selectable_label(self.look.hypothesis == at, name(at)).clicked() {
-                            asked = Some(Action::Hypothesis(at));
-                        }
-                    }
-                })
-                .response
-                .on_hover_text("The hypothesis, best first (, and .)");
+            hypotheses(ui, "hypothesis", &run.decoding, self.look.hypothesis, |at| {
+                asked = Some(Action::Hypothesis(at));
+            })
+            .on_hover_text("The hypothesis, best first (, and .)");
             ui.separator();
         }
         for (name, help, action) in [

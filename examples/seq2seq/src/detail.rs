@@ -20,7 +20,7 @@ fn strongest(table: &HeatTable, cells: impl Iterator<Item = usize>) -> Option<us
 impl Studio {
     pub(super) fn detail(&mut self, ui: &mut Ui, seen: &mut Seen) {
         let Some(run) = self.run().cloned() else { return };
-        let compared = self.compared().cloned();
+        let compared = self.compared_with().map(|(other, theirs)| (other.clone(), theirs));
         match self.look.tab {
             Tab::Beam => self.beam(ui, &run, seen),
             Tab::States | Tab::Pictograms => self.states(ui, &run, compared.as_ref(), seen),
@@ -68,7 +68,7 @@ impl Studio {
         seen.node = clicked.and_then(|members| members.last().copied());
     }
 
-    fn states(&mut self, ui: &mut Ui, run: &Experiment, compared: Option<&Experiment>, seen: &mut Seen) {
+    fn states(&mut self, ui: &mut Ui, run: &Experiment, compared: Option<&(Experiment, usize)>, seen: &mut Seen) {
         let (look, views) = (&mut self.look, &mut self.views);
         let (decoding, hypothesis) = (&*run.decoding, look.hypothesis);
         let near = decoding
@@ -87,7 +87,7 @@ impl Studio {
             (first, target, first + target + contexts)
         };
         let (first, target, own) = sizes(decoding, hypothesis);
-        let other = compared.map(|other| sizes(&other.decoding, 0));
+        let other = compared.map(|(other, theirs)| sizes(&other.decoding, *theirs));
         let count = own + other.map_or(0, |(.., all)| all);
         let token = |(first, target): (usize, usize), id: usize| match id.checked_sub(first) {
             None => Token::Source(id),
@@ -102,7 +102,7 @@ impl Studio {
         let none = || attn_sdk::Error::from(Error::host("fewer than three states"));
         let mut runs = vec![("", decoding, hypothesis)];
         // The compared run lies in the same space.
-        runs.extend(compared.map(|other| ("compared", &*other.decoding, 0)));
+        runs.extend(compared.map(|(other, theirs)| ("compared", &*other.decoding, *theirs)));
         let states = deferred(|_| Decoding::merged_trajectories(&runs, &())?.ok_or_else(none));
         let maps = deferred(|_| decoding.pictograms(hypothesis, &())?.ok_or_else(none));
         let plot: &dyn Plot = if look.tab == Tab::Pictograms { &maps } else { &states };

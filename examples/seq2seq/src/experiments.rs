@@ -109,13 +109,21 @@ impl Studio {
                 }
             }
         });
+        // A model of one stack has decoder states alone.
+        let kinds: &[StateKind] = match decoding.encoder_decoder {
+            true => &StateKind::ALL,
+            false => &[StateKind::Decoder],
+        };
+        if !kinds.contains(&self.look.patched) {
+            self.look.patched = StateKind::Decoder;
+        }
         ui.horizontal_wrapped(|ui| {
             ui.label("State");
             ComboBox::from_id_salt("state")
                 .width(80.0)
                 .selected_text(self.look.patched.name())
                 .show_ui(ui, |ui| {
-                    for kind in StateKind::ALL {
+                    for &kind in kinds {
                         ui.selectable_value(&mut self.look.patched, kind, kind.name());
                     }
                 });

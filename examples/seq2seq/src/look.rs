@@ -1,7 +1,7 @@
 //! What is set and how runs are looked at: one value, which undo goes back through and a session keeps.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -43,6 +43,9 @@ pub(crate) struct Look {
     pub(crate) shown: usize,
     pub(crate) against: Option<usize>,
     pub(crate) hypothesis: usize,
+    /// The hypotheses chosen in other runs.
+    #[serde(default)]
+    pub(crate) others: BTreeMap<usize, usize>,
     /// What is typed.
     pub(crate) source: String,
     pub(crate) prefix: String,
@@ -85,6 +88,7 @@ impl Look {
             shown: 0,
             against: None,
             hypothesis: 0,
+            others: BTreeMap::new(),
             source,
             prefix,
             expected: String::new(),
@@ -104,6 +108,19 @@ impl Look {
         }
     }
 
+    /// Shows another run, at the hypothesis that was chosen in it.
+    pub(crate) fn show(&mut self, run: usize) {
+        self.others.insert(self.shown, self.hypothesis);
+        self.shown = run;
+        self.hypothesis = self.others.remove(&run).unwrap_or(0);
+    }
+
+    /// The hypothesis of the compared run.
+    pub(crate) fn compared_hypothesis(&self) -> usize {
+        let chosen = self.against.and_then(|run| self.others.get(&run));
+        chosen.copied().unwrap_or(0)
+    }
+
     /// Holds a look of a file to the runs that came with it.
     pub(crate) fn hold_to(&mut self, runs: &[&Decoding]) {
         self.listed.retain(|run| *run < runs.len());
@@ -116,6 +133,10 @@ impl Look {
             self.shown = self.listed.first().copied().unwrap_or(0);
         }
         self.against = self.against.filter(|run| self.listed.contains(run));
+        self.others.retain(|run, hypothesis| {
+            let found = runs.get(*run).map(|run| run.hypotheses.len());
+            *run != self.shown && found.is_some_and(|found| *hypothesis < found)
+        });
         let Some(run) = runs.get(self.shown) else { return };
         self.hypothesis = self.hypothesis.min(run.hypotheses.len().saturating_sub(1));
         if let Some(found) = run.hypotheses.first() {
@@ -207,5 +228,33 @@ impl Origin {
             open: None,
             ..options.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use attn_sdk::{embedded, study::decoding::Decoder};
+
+    use super::*;
+
+    #[test]
+    fn every_run_keeps_its_hypothesis() {
+        let decoder = Decoder::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
+        let mut look = Look::new(String::new(), String::new(), decoder.params(), ViewState::default());
+        look.hypothesis = 2;
+        look.show(1);
+        look.against = Some(0);
+        assert_eq!((look.hypothesis, look.compared_hypothesis()), (0, 2));
+        look.hypothesis = 1;
+        look.show(0);
+        look.against = Some(1);
+        assert_eq!((look.hypothesis, look.compared_hypothesis()), (2, 1));
+        // The same run again.
+        look.show(0);
+        assert_eq!(look.hypothesis, 2);
+        let saved: Look = serde_json::from_str(&serde_json::to_string(&look).unwrap()).unwrap();
+        assert_eq!(saved, look);
     }
 }

@@ -144,9 +144,9 @@ pub(crate) struct Options {
     /// An index of states (`seq2seq index`): neighbors of every state, on its map
     #[arg(long, value_name = "INDEX")]
     pub(crate) index: Option<PathBuf>,
-    /// Neighbors that are compared with each prediction
-    #[arg(long, value_name = "N", default_value_t = 100, requires = "index")]
-    pub(crate) neighbors: usize,
+    /// Neighbors of other sentences that are compared with each prediction; the nearest 20 of them are listed
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "index", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) neighbors: u32,
     /// Compares with all states of the index instead of searching
     #[arg(long, requires = "index")]
     pub(crate) exact: bool,
@@ -195,7 +195,7 @@ impl Options {
     /// What is asked of the index.
     pub(crate) fn near(&self) -> NeighborhoodParams {
         NeighborhoodParams {
-            neighbors: self.neighbors,
+            neighbors: self.neighbors as usize,
             exact: self.exact,
             ..NeighborhoodParams::default()
         }

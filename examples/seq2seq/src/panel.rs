@@ -8,6 +8,7 @@ use eframe::egui::{Button, Checkbox, ComboBox, DragValue, Grid, Response, RichTe
 
 use crate::{
     actions::Action,
+    bar::hypotheses,
     look::Chosen,
     studio::{Experiment, Studio},
 };
@@ -131,6 +132,7 @@ impl Studio {
     }
 
     fn language_rows(&mut self, ui: &mut Ui) {
+        const SOURCE: &str = "Source language";
         if self.languages.is_empty() {
             return;
         }
@@ -142,12 +144,15 @@ impl Studio {
         let generation = &self.look.params.generation;
         let target = generation.forced_first.or(generation.decoder_start);
         let mut chosen = [self.look.params.source_language, target];
-        for (label, slot) in ["Source language", "Target language"].into_iter().zip(&mut chosen) {
+        for (label, slot) in [SOURCE, "Target language"].into_iter().zip(&mut chosen) {
             ui.horizontal(|ui| {
                 ui.label(label);
                 ComboBox::from_id_salt(label)
                     .selected_text(name(*slot))
                     .show_ui(ui, |ui| {
+                        if label == SOURCE {
+                            ui.selectable_value(slot, None, "as given");
+                        }
                         for (language, id) in &self.languages {
                             ui.selectable_value(slot, Some(*id), language);
                         }
@@ -288,7 +293,11 @@ impl Studio {
                 }
             });
         }
-        if self.compared().is_some() {
+        if let Some((other, hypothesis)) = self.compared_with() {
+            let list = hypotheses(ui, "compared hypothesis", &other.decoding, hypothesis, |at| {
+                *asked = Some(Action::ComparedHypothesis(at));
+            });
+            list.on_hover_text("The hypothesis of the compared run");
             let swap = ui.button("Swap");
             if swap
                 .on_hover_text("Shows the compared run, and compares it with this one")

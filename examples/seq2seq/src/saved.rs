@@ -105,6 +105,9 @@ impl Session {
             listed: (0..look.listed.len()).collect(),
             shown: place(look.shown).unwrap_or(0),
             against: look.against.and_then(place),
+            others: (look.others.iter())
+                .filter_map(|(run, hypothesis)| Some((place(*run)?, *hypothesis)))
+                .collect(),
             ..look.clone()
         };
         Self {

@@ -170,8 +170,7 @@ impl Studio {
     }
 
     pub(super) fn show(&mut self, run: usize) {
-        self.look.shown = run;
-        self.look.hypothesis = 0;
+        self.look.show(run);
         self.words.clear();
         self.reset_weights();
         self.choose();
@@ -183,6 +182,14 @@ impl Studio {
         self.reset_weights();
         self.views.invalidate();
         self.find_neighbors(jobs);
+    }
+
+    /// Chooses the hypothesis of the compared run.
+    pub(super) fn compare_hypothesis(&mut self, hypothesis: usize) {
+        if let Some(run) = self.look.against {
+            self.look.others.insert(run, hypothesis);
+            self.views.invalidate();
+        }
     }
 
     pub(super) fn compare(&mut self, other: Option<usize>) {
@@ -222,6 +229,11 @@ impl Studio {
     pub(crate) fn compared(&self) -> Option<&Experiment> {
         let other = self.look.against.filter(|at| *at != self.look.shown);
         other.and_then(|at| self.runs.get(at))
+    }
+
+    /// The same, with its hypothesis.
+    pub(crate) fn compared_with(&self) -> Option<(&Experiment, usize)> {
+        Some((self.compared()?, self.look.compared_hypothesis()))
     }
 
     /// The number of a run, and what was done.
@@ -287,8 +299,10 @@ impl Studio {
 
     /// The row of the compared run.
     pub(super) fn copy_weights(&mut self) {
-        let other = self.compared();
-        let row = other.and_then(|other| other.decoding.step_attention(0, self.look.step, &self.look.flow.heads));
+        let row = self.compared_with().and_then(|(other, hypothesis)| {
+            let heads = &self.look.flow.heads;
+            other.decoding.step_attention(hypothesis, self.look.step, heads)
+        });
         if let Some(row) = row {
             let row = row.into_iter().chain(std::iter::repeat(0.0));
             self.look.weights.iter_mut().zip(row).for_each(|(to, from)| *to = from);
@@ -345,13 +359,13 @@ impl Studio {
         };
         let (decoding, hypothesis) = (&run.decoding, self.look.hypothesis);
         let mut plots = crate::files::plots(decoding, hypothesis, &self.look.flow);
-        if let Some(other) = self.compared() {
-            let (first, second) = ((&*other.decoding, 0), (&**decoding, hypothesis));
+        if let Some((other, theirs)) = self.compared_with() {
+            let (first, second) = ((&*other.decoding, theirs), (&**decoding, hypothesis));
             let (heads, shift) = (&self.look.flow.heads, self.look.flow.shift);
             let change = Comparison::new(first, second, heads, shift)
                 .and_then(|comparison| comparison.difference_table(first, second, heads, shift));
             plots.add("change", change);
-            let runs = [("", &**decoding, hypothesis), ("compared", &*other.decoding, 0)];
+            let runs = [("", &**decoding, hypothesis), ("compared", &*other.decoding, theirs)];
             plots.may_add("states-compared", Decoding::merged_trajectories(&runs, &()));
         }
         let links = decoding.alignment(hypothesis, &decoding.aligning(), Shift::Predicted, Unit::Words);

@@ -138,8 +138,8 @@ pub(crate) struct Views {
     pub(crate) scrolls_back: bool,
     /// What the plots of attention were made for.
     pub(crate) flow_for: Option<FlowOptions>,
-    /// The shown run, its hypothesis and the compared run; and both, aligned.
-    pub(super) aligned: Option<([usize; 3], Comparison)>,
+    /// The shown run and the compared one, each with its hypothesis; and both, aligned.
+    pub(super) aligned: Option<([usize; 4], Comparison)>,
     /// The change of attention between them.
     pub(super) change: Option<HeatTable>,
 }
@@ -322,15 +322,15 @@ impl Studio {
     /// Aligns the shown run with the compared one.
     fn align_compared(&mut self) {
         let look = &self.look;
-        let (Some(other), Some(run)) = (self.compared(), self.run()) else {
+        let (Some((other, theirs)), Some(run)) = (self.compared_with(), self.run()) else {
             self.views.aligned = None;
             return;
         };
-        let of = [look.shown, look.hypothesis, look.against.unwrap_or_default()];
+        let of = [look.shown, look.hypothesis, look.against.unwrap_or_default(), theirs];
         if self.views.aligned.as_ref().is_some_and(|(known, _)| *known == of) {
             return;
         }
-        let (first, second) = ((&*other.decoding, 0), (&*run.decoding, look.hypothesis));
+        let (first, second) = ((&*other.decoding, theirs), (&*run.decoding, look.hypothesis));
         let (heads, shift) = (&look.flow.heads, look.flow.shift);
         let made = Comparison::new(first, second, heads, shift).ok();
         let change = made
@@ -341,7 +341,7 @@ impl Studio {
 
     /// Attention, and that of the other run beside it.
     fn flows(&mut self, ui: &mut Ui, seen: &mut Seen) {
-        let compared = self.compared().cloned();
+        let compared = self.compared_with().map(|(other, theirs)| (other.clone(), theirs));
         let Some(run) = self.run().cloned() else { return };
         let (look, views) = (&mut self.look, &mut self.views);
         let whole = ui.available_size();
@@ -357,12 +357,13 @@ impl Studio {
                 })
                 .inner;
             seen.token = token.or(seen.token);
-            if let Some(other) = &compared {
+            if let Some((other, theirs)) = &compared {
                 let there = views.token.and_then(|token| views.there(token));
                 let token = ui
                     .allocate_ui(size, |ui| {
                         let view = (&mut look.cameras.compared, &look.view);
-                        attention(ui, "compared", &mut views.compared, view, (other, 0), &look.flow, there)
+                        let shown = (other, *theirs);
+                        attention(ui, "compared", &mut views.compared, view, shown, &look.flow, there)
                     })
                     .inner;
                 seen.token = token.and_then(|token| views.here(token)).or(seen.token);

@@ -18,7 +18,11 @@ use crate::{
 const NEAR: usize = 8;
 
 /// What a decoding of the same source does in another way.
-fn changes(before: &DecodingParams, after: &DecodingParams) -> String {
+fn changes(before: &DecodingParams, after: &DecodingParams, languages: &[(String, u32)]) -> String {
+    let name = |id: Option<u32>| {
+        let found = languages.iter().find(|(_, own)| Some(*own) == id);
+        found.map_or("the language as given", |(name, _)| name.as_str())
+    };
     let (old, new) = (&before.generation, &after.generation);
     let mut parts: Vec<String> = Vec::new();
     if old.beams != new.beams {
@@ -32,10 +36,11 @@ fn changes(before: &DecodingParams, after: &DecodingParams) -> String {
     if old.length_penalty != new.length_penalty {
         parts.push(format!("length penalty {}", new.length_penalty));
     }
-    if before.source_language != after.source_language
-        || (old.forced_first, old.decoder_start) != (new.forced_first, new.decoder_start)
-    {
-        parts.push("another language".into());
+    if before.source_language != after.source_language {
+        parts.push(format!("from {}", name(after.source_language)));
+    }
+    if (old.forced_first, old.decoder_start) != (new.forced_first, new.decoder_start) {
+        parts.push(format!("into {}", name(new.forced_first.or(new.decoder_start))));
     }
     if before.interventions != after.interventions {
         parts.push("without the edits".into());
@@ -87,7 +92,7 @@ impl Studio {
         let source = self.look.source.clone();
         let label = match parent.and_then(|parent| self.runs.get(parent)) {
             _ if !prefix.is_empty() => format!("{source} [{prefix} ...]"),
-            Some(run) if run.decoding.source.text == source => changes(&run.decoding.params, &params),
+            Some(run) if run.decoding.source.text == source => changes(&run.decoding.params, &params, &self.languages),
             _ => source.clone(),
         };
         self.start(jobs, parent, label, move |decoder, progress| {
@@ -213,11 +218,13 @@ impl Studio {
     /// Decodes again with the state of a token as the compared run has it.
     pub(super) fn patched(&mut self, jobs: &Jobs<News>) {
         let Some(run) = self.run() else { return };
-        let Some(other) = self.compared() else { return };
+        let Some((other, theirs)) = self.compared_with() else {
+            return;
+        };
         let look = &self.look;
         let comparison = Comparison::new(
             (&run.decoding, look.hypothesis),
-            (&other.decoding, 0),
+            (&other.decoding, theirs),
             &HeadChoice::All,
             Shift::Predicted,
         );
@@ -234,7 +241,10 @@ impl Studio {
             };
             let aligned = places.iter().find(|place| place.before == Some(token));
             let from = aligned.and_then(|place| place.after);
-            let edits = from.map(|from| run.decoding.state_edits(kind, &[(token, from)], &other.decoding, 0));
+            let edits = from.map(|from| {
+                run.decoding
+                    .state_edits(kind, &[(token, from)], &other.decoding, theirs)
+            });
             edits.transpose()
         });
         match made {

@@ -98,7 +98,9 @@ fn a_bad_line_does_not_stop_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let sources = folder.path().join("sources.txt");
     let long = "1".repeat(200);
-    std::fs::write(&sources, format!("May 21, 2000\n\n{long}\n21.05.2000\t2000-05-21\n")).unwrap();
+    // Good, empty, too long, good with a column beside, another script, a word that is unknown.
+    let lines = format!("May 21, 2000\n\n{long}\n21.05.2000\t2000-05-21\nمايو\nMay 日 2000\n");
+    std::fs::write(&sources, lines).unwrap();
     let out = folder.path().join("out");
     // A run of another time.
     std::fs::create_dir_all(out.join("line-0003")).unwrap();
@@ -115,7 +117,18 @@ fn a_bad_line_does_not_stop_the_rest() {
     let all = json(&out.join("run.json"));
     let runs = all["runs"].as_array().unwrap();
     let good: Vec<bool> = runs.iter().map(|run| run["error"].is_null()).collect();
-    assert_eq!(good, [true, false, false, true]);
+    assert_eq!(good, [true, false, false, true, true, true]);
+    assert_eq!(
+        runs[1]["error"].as_str(),
+        Some("source: expected at least one token, found none")
+    );
+    // What the vocabulary lacks is no error, and is named.
+    for (at, word) in [(4, "`مايو`"), (5, "`日`")] {
+        let note = runs[at]["notes"][0].as_str().unwrap();
+        assert!(note.contains(word), "{note}");
+        assert!(report.contains(&format!("> {note}")), "{report}");
+        assert!(said.contains(&format!("line {}: {note}", at + 1)), "{said}");
+    }
     // Every entry is a run as its own file has it.
     check_schema(&runs[0]);
     assert_eq!(
@@ -259,7 +272,7 @@ fn an_index_gives_neighbors_and_a_map_that_stays() {
     );
     let years = (1990..2020).map(|year| format!("May {}, {year}\t{year}-05-{:02}", year % 28 + 1, year % 28 + 1));
     let lines: Vec<String> = years
-        .chain(["no target".into(), format!("{}\t1", "1".repeat(200))])
+        .chain(["no target".into(), format!("{}\t1", "1".repeat(200)), "\t".into()])
         .collect();
     std::fs::write(&pairs, lines.join("\n")).unwrap();
     let (file, at) = (pairs.to_str().unwrap(), index.to_str().unwrap());
@@ -271,6 +284,10 @@ fn an_index_gives_neighbors_and_a_map_that_stays() {
     );
     assert!(
         said.contains("line 31: expected SOURCE TAB TARGET") && said.contains("line 32: source: expected at most"),
+        "{said}"
+    );
+    assert!(
+        said.contains("line 33: expected SOURCE TAB TARGET, found an empty source and an empty target"),
         "{said}"
     );
 
@@ -294,6 +311,28 @@ fn an_index_gives_neighbors_and_a_map_that_stays() {
             .contains("### Neighbors")
     );
     let map = std::fs::read_to_string(out.join("states.csv")).unwrap();
+    // The number that is asked for is the number that is compared and listed.
+    let few = folder.path().join("few");
+    let arguments = ["--source", "May 21, 2000", "--index", at, "--neighbors", "6"];
+    assert!(seq2seq(&few, &arguments).status.success());
+    for own in json(&few.join("run.json"))["neighborhood"]["states"]
+        .as_array()
+        .unwrap()
+    {
+        let listed = own["neighbors"].as_array().unwrap().iter();
+        assert_eq!(own["compared"], 6, "{own}");
+        assert_eq!(listed.filter(|found| found["own"] == false).count(), 6, "{own}");
+    }
+    assert!(
+        std::fs::read_to_string(few.join("report.md"))
+            .unwrap()
+            .contains(" of 6 |")
+    );
+    assert!(
+        !seq2seq(&few, &["--source", "x", "--index", at, "--neighbors", "0"])
+            .status
+            .success()
+    );
 
     // A saved run needs neither model nor index.
     let again = folder.path().join("again");

@@ -48,7 +48,8 @@ impl Answers {
     /// An answer in words.
     pub(super) fn text(&self, task: Task, outcome: &Outcome, labels: &[Arc<str>]) -> Option<String> {
         let code = outcome.answer;
-        if task == Task::Regression {
+        // Of one number the bits, of several their text: a log has either.
+        if task == Task::Regression && self.texts.is_empty() {
             return Some(f32::from_bits(code).to_string());
         }
         if code == Self::NONE {
@@ -64,6 +65,11 @@ impl Answers {
             _ => text.to_string(),
         })
     }
+}
+
+/// Several numbers as a text.
+pub(super) fn join_numbers(numbers: &[f32]) -> String {
+    numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The names of the labels in a set.

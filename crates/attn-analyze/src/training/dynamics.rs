@@ -84,7 +84,7 @@ impl ExampleDynamics {
 /// Scale of a regression: how far answers may lie from the gold numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    /// Standard deviation of the gold numbers.
+    /// Standard deviation of the gold numbers; of several per example the root of the mean variance.
     pub spread: f32,
     /// Largest error of a right answer.
     pub tolerance: f32,
@@ -96,14 +96,20 @@ impl Scale {
         if log.task() != Some(Task::Regression) {
             return None;
         }
-        let golds: Vec<f64> = log
-            .examples()
-            .iter()
-            .filter_map(|example| example.gold.number())
-            .collect();
-        let mean = golds.iter().sum::<f64>() / golds.len().max(1) as f64;
-        let squares: f64 = golds.iter().map(|gold| (gold - mean) * (gold - mean)).sum();
-        let spread = (squares / golds.len().max(1) as f64).sqrt() as f32;
+        let golds = || log.examples().iter().filter_map(|example| example.gold.numbers());
+        let outputs = golds().map(|gold| gold.len()).max().unwrap_or(0);
+        // Per number: how many, their mean, the squares of the differences to it.
+        let mut sums = vec![(0.0_f64, 0.0_f64, 0.0_f64); outputs];
+        for gold in golds() {
+            for ((count, mean, squares), value) in sums.iter_mut().zip(gold) {
+                *count += 1.0;
+                let before = f64::from(value) - *mean;
+                *mean += before / *count;
+                *squares += before * (f64::from(value) - *mean);
+            }
+        }
+        let variances = sums.iter().map(|(count, _, squares)| squares / count.max(1.0));
+        let spread = (variances.sum::<f64>() / outputs.max(1) as f64).sqrt() as f32;
         let spread = if spread > 0.0 { spread } else { 1.0 };
         Some(Self {
             spread,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answer::{Answers, join_labels},
+    answer::{Answers, join_labels, join_numbers},
     outcome::Outcome,
 };
 
@@ -18,7 +18,7 @@ pub enum Task {
     Classification,
     /// Any of several labels, each by itself.
     MultiLabel,
-    /// A number.
+    /// A number, or several.
     Regression,
     /// A class per token.
     Tokens,
@@ -65,8 +65,10 @@ pub enum Gold {
     Class(u32),
     /// A number.
     Value(f32),
-    /// A class per token, negative where a token does not count; or 0 and 1 per label.
+    /// A class per token, negative where a token does not count; or 0 and 1 per label; or whole numbers.
     List(Box<[i32]>),
+    /// Several numbers, not all of them whole.
+    Values(Box<[f32]>),
     /// A text.
     Text(Arc<str>),
 }
@@ -76,6 +78,7 @@ impl Gold {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::List(list) => size_of_val::<[i32]>(list) as u64,
+            Self::Values(values) => size_of_val::<[f32]>(values) as u64,
             Self::Text(text) => text.len() as u64 + 16,
             Self::Unknown | Self::Class(_) | Self::Value(_) => 0,
         }
@@ -288,6 +291,10 @@ impl Log {
             Gold::Unknown => String::new(),
             Gold::Class(class) => self.label(*class as usize),
             Gold::Value(value) => value.to_string(),
+            Gold::Values(values) => join_numbers(values),
+            gold @ Gold::List(_) if self.task == Some(Task::Regression) => {
+                join_numbers(&gold.numbers().unwrap_or_default())
+            }
             Gold::List(set) if self.task == Some(Task::MultiLabel) => {
                 join_labels(set.iter().map(|label| *label == 1), &self.labels)
             }

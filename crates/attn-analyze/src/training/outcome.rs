@@ -1,7 +1,7 @@
 //! From a prediction to its outcome: what every task has in common.
 
 use super::{
-    answer::Answers,
+    answer::{Answers, join_numbers},
     line::Cell,
     log::{Gold, Task},
 };
@@ -26,9 +26,10 @@ pub struct Outcome {
     /// Margin: logit of the gold class minus the largest other logit (Pleiss et al. 2020). Multi-label: the least logit on the
     /// right side; tokens: the mean over tokens. Positive where the answer is right.
     pub margin: f32,
-    /// Length of the error vector, |p - onehot| (EL2N of Paul et al. 2021); tokens: mean over tokens; regression: |error|.
+    /// Length of the error vector, |p - onehot| (EL2N of Paul et al. 2021); tokens: mean over tokens; regression: |error|, of several
+    /// numbers the root of the mean squared error.
     pub error: f32,
-    /// Loss in nats: as logged, else minus the logarithm of `gold`; regression: squared error.
+    /// Loss in nats: as logged, else minus the logarithm of `gold`; regression: squared error, the mean over numbers.
     pub loss: f32,
     /// The answer, coded: see [`Log::answer`](super::Log::answer).
     pub(super) answer: u32,
@@ -109,13 +110,19 @@ impl Prediction<'_> {
             (Gold::List(_), Cell::List(_), _) | (Gold::List(_), _, Cell::List(_)) => Task::MultiLabel,
             (_, Cell::List(_), _) | (_, _, Cell::List(_)) => Task::Classification,
             _ if !matches!(self.log_probability, Cell::None) => Task::Generation,
-            (Gold::Value(_) | Gold::Class(_), ..) if matches!(self.answer, Cell::Number(_)) => Task::Regression,
+            _ if matches!(self.answer, Cell::Number(_) | Cell::List(_)) && gold.numbers().is_some() => Task::Regression,
             _ => return None,
         })
     }
 
-    /// Number of classes or labels, where there are scores of them.
-    pub(super) fn classes(&self) -> Option<usize> {
+    /// Number of classes or labels, where there are scores of them, or of numbers.
+    pub(super) fn classes(&self, task: Task) -> Option<usize> {
+        if task == Task::Regression {
+            return match self.answer {
+                Cell::List(values) => Some(values.len()),
+                _ => Some(1),
+            };
+        }
         [self.probabilities, self.logits]
             .into_iter()
             .find_map(|cell| match cell {
@@ -130,7 +137,7 @@ impl Prediction<'_> {
         let mut outcome = match task {
             Task::Classification => self.classification(gold),
             Task::MultiLabel => self.multi_label(gold, answers),
-            Task::Regression => self.regression(gold),
+            Task::Regression => self.regression(gold, answers),
             Task::Tokens => self.tokens(gold, answers),
             Task::Generation => self.generation(gold, answers),
         }?;
@@ -246,23 +253,33 @@ impl Prediction<'_> {
         Ok(Outcome::new(mean, margin, squares.sqrt() as f32, answer, right))
     }
 
-    fn regression(&self, gold: &Gold) -> Result<Outcome, Wrong> {
-        let wanted = match gold {
-            Gold::Value(value) => *value,
-            Gold::Class(value) => *value as f32,
-            other => return Err(Wrong::new("a number in `gold`", other.kind())),
+    fn regression(&self, gold: &Gold, answers: &mut Answers) -> Result<Outcome, Wrong> {
+        let wanted = gold.numbers().filter(|wanted| !wanted.is_empty());
+        let wanted = wanted.ok_or_else(|| Wrong::new("a number in `gold`, or several", gold.kind()))?;
+        let (values, expected) = match self.answer {
+            Cell::Number(value) => (&[*value as f32][..], "a finite number"),
+            Cell::List(values) => (values.as_slice(), "finite numbers"),
+            other => return Err(Wrong::new("a number in `prediction`, or several", other.kind())),
         };
-        let value = match self.answer {
-            Cell::Number(value) if value.is_finite() => *value as f32,
-            other => return Err(Wrong::new("a finite number in `prediction`", other.kind())),
-        };
-        let error = (value - wanted).abs();
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Wrong::new(format!("{expected} in `prediction`"), value.to_string()));
+        }
+        if values.len() != wanted.len() {
+            let expected = format!("as many numbers in `prediction` as in `gold`, {}", wanted.len());
+            return Err(Wrong::new(expected, values.len().to_string()));
+        }
+        let pairs = values.iter().zip(&wanted);
+        let squares = pairs.map(|(value, wanted)| (f64::from(*value) - f64::from(*wanted)).powi(2));
+        let loss = squares.sum::<f64>() / values.len() as f64;
         Ok(Outcome {
             gold: f32::NAN,
             margin: f32::NAN,
-            error,
-            loss: error * error,
-            answer: value.to_bits(),
+            error: loss.sqrt() as f32,
+            loss: loss as f32,
+            answer: match values {
+                [value] => value.to_bits(),
+                several => answers.intern(&join_numbers(several)),
+            },
             right: Right::Unknown,
         })
     }
@@ -384,12 +401,14 @@ impl Classes<'_> {
 }
 
 impl Gold {
-    /// The number, or the number of the class.
-    pub fn number(&self) -> Option<f64> {
+    /// The numbers that a regression is to give, or the number of the class.
+    pub fn numbers(&self) -> Option<Vec<f32>> {
         match self {
-            Self::Class(class) => Some(f64::from(*class)),
-            Self::Value(value) => Some(f64::from(*value)),
-            _ => None,
+            Self::Class(class) => Some(vec![*class as f32]),
+            Self::Value(value) => Some(vec![*value]),
+            Self::List(values) => Some(values.iter().map(|value| *value as f32).collect()),
+            Self::Values(values) => Some(values.to_vec()),
+            Self::Unknown | Self::Text(_) => None,
         }
     }
 
@@ -399,7 +418,7 @@ impl Gold {
             Self::Unknown => "no gold answer",
             Self::Class(_) => "a class",
             Self::Value(_) => "a number",
-            Self::List(_) => "a list of numbers",
+            Self::List(_) | Self::Values(_) => "a list of numbers",
             Self::Text(_) => "a text",
         }
     }

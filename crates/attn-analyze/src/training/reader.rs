@@ -363,6 +363,10 @@ impl LogReader {
             {
                 Gold::List(values.iter().map(|value| *value as i32).collect())
             }
+            Cell::List(values) => match values.iter().find(|value| !value.is_finite()) {
+                Some(value) => return Err(Wrong::new("finite numbers in `gold`", value.to_string())),
+                None => Gold::Values(values.as_slice().into()),
+            },
             Cell::Texts(names) => {
                 let classes: Option<Vec<usize>> = names.iter().map(|name| class(name)).collect();
                 let Some(classes) = classes.filter(|_| self.log.task.is_some()) else {
@@ -383,7 +387,7 @@ impl LogReader {
             }
             other => {
                 return Err(Wrong::new(
-                    "a class, a number, a text or a list of classes in `gold`",
+                    "a class, a number, a text or a list of classes or numbers in `gold`",
                     other.kind(),
                 ));
             }
@@ -423,11 +427,15 @@ impl LogReader {
             }
             (_, Some(seen)) => seen,
         };
-        if let Some(classes) = prediction.classes() {
-            let labels = Some(self.log.labels.len()).filter(|labels| *labels > 0);
-            let known = self.classes.or(labels);
-            if known.is_some_and(|known| known != classes) {
-                let expected = format!("scores of {} classes", known.unwrap_or(0));
+        let classes = prediction.classes(task);
+        if let Some(classes) = classes {
+            // Numbers need no names.
+            let labels = Some(self.log.labels.len()).filter(|labels| *labels > 0 && task != Task::Regression);
+            if let Some(known) = self.classes.or(labels).filter(|known| *known != classes) {
+                let expected = match task {
+                    Task::Regression => format!("{known} numbers in `prediction`, as in the first"),
+                    _ => format!("scores of {known} classes"),
+                };
                 return Err(Wrong::new(expected, classes.to_string()));
             }
         }
@@ -436,7 +444,7 @@ impl LogReader {
             self.set_gold(number, gold);
         }
         self.log.task = Some(task);
-        self.classes = self.classes.or(prediction.classes());
+        self.classes = self.classes.or(classes);
         let known = u32::try_from(self.log.moments.len()).unwrap_or(u32::MAX);
         let at = *self.moments.entry(moment.key()).or_insert(known);
         match self.log.moments.get_mut(at as usize) {

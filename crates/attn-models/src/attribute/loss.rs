@@ -19,8 +19,8 @@ pub enum Labels {
     Tokens(Vec<Option<u32>>),
     /// Which labels hold, each by itself. Loss: the mean over labels of the binary cross entropy, in nats.
     Set(Vec<bool>),
-    /// A number. Loss: the squared error.
-    Number(f32),
+    /// A number for each output. Loss: the squared error, the mean over outputs.
+    Numbers(Vec<f32>),
 }
 
 /// What was expected of labels, and what was found.
@@ -55,10 +55,13 @@ impl Labels {
                 let both = Tensor::stack(&[logits.zeros_like()?, logits.clone()], 1)?;
                 (both, (0..).zip(set.iter().map(|&holds| u32::from(holds))).collect())
             }
-            (Self::Number(number), [1]) => {
-                return Ok(Ok((logits.squeeze(0)? - f64::from(*number))?.sqr()?));
+            (Self::Numbers(numbers), [count]) => {
+                if numbers.len() != *count {
+                    return unfit(format!("{count} numbers, one per output"), &numbers.len());
+                }
+                let numbers = Tensor::from_slice(numbers, *count, logits.device())?.to_dtype(logits.dtype())?;
+                return Ok(Ok((logits - numbers)?.sqr()?.mean_all()?));
             }
-            (Self::Number(_), [count]) => return unfit("a head of one number".into(), &format!("one of {count}")),
             (Self::Tokens(_), _) => {
                 return unfit("a class: the model predicts one class per sequence".into(), &"tokens");
             }

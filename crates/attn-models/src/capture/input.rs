@@ -61,15 +61,7 @@ impl Capturer {
             }
             Input::Pairs(pairs) => {
                 let tokenizer = self.reader("text")?;
-                if !self.translates() {
-                    let family = &self.model.info().family;
-                    let found = format!("family `{family}`, which has one stack");
-                    return Err(Error::input(
-                        "decoder_input_ids",
-                        "a model with an encoder and a decoder",
-                        found,
-                    ));
-                }
+                self.two_stacks()?;
                 self.with_ids(self.paired(tokenizer, pairs, progress)?)
             }
             Input::Images(images) => self.seen(images, progress),
@@ -111,7 +103,7 @@ impl Capturer {
     }
 
     /// The tokenizer of a model of text.
-    fn reader(&self, found: &str) -> Result<&Tokenizer> {
+    pub(super) fn reader(&self, found: &str) -> Result<&Tokenizer> {
         self.refuse_images(found)?;
         self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
             path: self.path.clone(),

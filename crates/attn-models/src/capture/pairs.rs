@@ -61,6 +61,40 @@ impl Pair {
 }
 
 impl Capturer {
+    /// A source and what the decoder is to write, as a [capture](Self::capture_pairs) reads them. The model is not run.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a model with one stack; [`Error::Empty`] if either has no token; those of the tokenizer.
+    pub fn read_pair(&self, source: &str, target: &str) -> Result<Sequence> {
+        let tokenizer = self.reader("text")?;
+        self.two_stacks()?;
+        // An empty one would be written by the model.
+        tokenizer.for_targets().encode(target, self.model().info())?;
+        let pair = Pair {
+            number: 1,
+            source: source.to_owned(),
+            target: Some(target.to_owned()),
+        };
+        let (sequences, _) = self.paired(tokenizer, vec![pair], &())?;
+        sequences.into_iter().next().ok_or_else(|| Error::Empty {
+            place: "source".to_owned(),
+            message: "a text with at least one token".to_owned(),
+        })
+    }
+
+    /// Refuses a model that has no decoder beside its encoder.
+    pub(super) fn two_stacks(&self) -> Result<()> {
+        if self.translates() {
+            return Ok(());
+        }
+        let found = format!("family `{}`, which has one stack", self.model().info().family);
+        Err(Error::input(
+            "decoder_input_ids",
+            "a model with an encoder and a decoder",
+            found,
+        ))
+    }
+
     /// Pairs as sequences.
     pub(super) fn paired(&self, tokenizer: &Tokenizer, pairs: Vec<Pair>, progress: &dyn Progress) -> Result<Read> {
         let Some(start) = self.generation.decoder_start else {

@@ -400,7 +400,11 @@ fn questions_a_model_cannot_answer_are_refused() {
         (&classes, vec![loss(Labels::Class(9))], "labels below"),
         (&classes, vec![tokens(vec![Some(1)])], "expected a class"),
         (&classes, vec![loss(Labels::Set(vec![true; 7]))], "labels, found 7"),
-        (&classes, vec![loss(Labels::Number(1.0))], "a head of one number"),
+        (
+            &classes,
+            vec![loss(Labels::Numbers(vec![1.0]))],
+            "numbers, one per output",
+        ),
         (&text, vec![loss(Labels::Class(1))], "expected tokens"),
     ] {
         let error = input_gradients(model, &inputs, &targets, &mut ()).unwrap_err();

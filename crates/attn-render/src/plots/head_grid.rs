@@ -21,7 +21,7 @@ use crate::{
 /// What a [`HeadGrid`] shows of each head.
 #[derive(Debug, Clone)]
 pub enum HeadCells {
-    /// A number each, as a color and in figures.
+    /// A number each, as a color and in figures; NaN, which was not measured, is a dash.
     Values(Arc<[f32]>),
     /// A mean attention pattern each.
     Patterns(Vec<HeadPattern>),
@@ -65,6 +65,12 @@ pub struct HeadGrid {
 const LARGEST: f32 = 120.0;
 /// Font size of words in cells.
 const WORD: f32 = 9.0;
+
+/// Refuses infinite values.
+fn check_measured(values: &[f32]) -> Result<()> {
+    let measured: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    check_finite("values of heads", &measured)
+}
 
 /// A number as a cell has it: values close together are told apart.
 fn cell(value: f32, [low, high]: [f32; 2]) -> String {
@@ -112,7 +118,7 @@ impl HeadGrid {
         let colors = state.colors();
         match &self.cells {
             HeadCells::Values(values) => {
-                check_finite("values of heads", values)?;
+                check_measured(values)?;
                 let [low, high] = range(values.iter().copied());
                 let most = low.abs().max(high.abs());
                 Ok(if self.diverging {
@@ -142,10 +148,14 @@ impl Plot for HeadGrid {
         self.check()?;
         let colors = state.colors();
         let (scale, [low, high]) = self.scale(state)?;
+        let unmeasured = matches!(&self.cells, HeadCells::Values(values) if values.iter().all(|value| value.is_nan()));
         let page = Page {
             title: &self.title,
             subtitle: &self.subtitle,
-            legend: vec![LegendEntry::Ramp(scale, self.what.clone(), number(low), number(high))],
+            legend: match unmeasured {
+                true => vec![LegendEntry::Text(format!("{}: not measured", self.what))],
+                false => vec![LegendEntry::Ramp(scale, self.what.clone(), number(low), number(high))],
+            },
             caption: &format!("{}{}", self.caption, names_note(self.heads.iter().copied())),
         };
         let (mut scene, content) = page.start(size, &colors)?;
@@ -188,12 +198,22 @@ impl Plot for HeadGrid {
             }
             match &self.cells {
                 HeadCells::Values(values) => {
-                    let fill = scale.at((values[index] - low) / (high - low).max(f32::MIN_POSITIVE));
-                    layer.blocks.push(Block::filled(panel, rect, fill));
-                    let (text, size) = (cell(values[index], [low, high]), (0.28 * layout.side).min(11.0));
+                    let (value, size) = (values[index], (0.28 * layout.side).min(11.0));
+                    let (fill, text) = match value.is_nan() {
+                        true => (colors.panel, "–".to_owned()),
+                        false => {
+                            let fill = scale.at((value - low) / (high - low).max(f32::MIN_POSITIVE));
+                            ink = ink_on(fill);
+                            (fill, cell(value, [low, high]))
+                        }
+                    };
+                    let block = Block::filled(panel, rect, fill);
+                    layer.blocks.push(match value.is_nan() {
+                        true => block.stroked(colors.frame, 0.7),
+                        false => block,
+                    });
                     let [x, y] = rect.center();
-                    let mut label = Label::new(panel, [x, y - 0.5 * strip], text, size, ink_on(fill));
-                    ink = ink_on(fill);
+                    let mut label = Label::new(panel, [x, y - 0.5 * strip], text, size, ink);
                     label = label.aligned(0.5, 0.5);
                     label.grows = 2.0;
                     if crate::text::text_width(&label.text, label.size, false) < 0.94 * rect.width()
@@ -231,7 +251,7 @@ impl Plot for HeadGrid {
         self.check()?;
         match &self.cells {
             HeadCells::Values(values) => {
-                check_finite("values of heads", values)?;
+                check_measured(values)?;
                 let mut table = Table::new(self.heads.len());
                 push_heads(&mut table, |row| self.heads[row]);
                 table.numbers(self.what.as_str(), |row| values[row]);

@@ -54,8 +54,10 @@ const WIDEST: f32 = 116.0;
 const LINES: usize = 4;
 const USUAL: [f32; 2] = [40.0, 24.0];
 const SIZE: f32 = 10.0;
-/// Names take no more of the width.
-const NAMES: f32 = 0.3;
+/// Names take no more of the width; those in two lines a little more.
+const NAMES: [f32; 2] = [0.3, 0.42];
+/// Height of two lines of names.
+const TWO: f32 = 2.4 * SIZE;
 
 impl HeatTable {
     /// A table without words.
@@ -99,11 +101,42 @@ impl HeatTable {
         self.values.iter().all(is_count)
     }
 
+    /// The lines that each row has its name in, and the room that they take: two where names are wide and rows are high.
+    fn row_names(&self, content: Rect) -> (Vec<Vec<String>>, f32) {
+        let least = content.height() - SIZE * (1.8 + 1.2 * (LINES - 1) as f32);
+        let [narrow, wide] = NAMES.map(|share| share * content.width());
+        if self.widest(&self.rows) <= narrow || least / self.rows.len() as f32 <= TWO {
+            let names = self.rows.iter().map(|name| vec![name.to_string()]);
+            return (names.collect(), self.widest(&self.rows).min(narrow));
+        }
+        let names: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|name| match text_width(name, SIZE, false) <= narrow {
+                true => vec![name.to_string()],
+                false => broken(name),
+            })
+            .collect();
+        let widths = names.iter().flatten().map(|line| text_width(line, SIZE, false));
+        let widest = widths.fold(0.0, f32::max).min(wide);
+        (names, widest)
+    }
+
     fn widest(&self, names: &Texts) -> f32 {
         names
             .iter()
             .map(|name| text_width(name, SIZE, false))
             .fold(0.0, f32::max)
+    }
+}
+
+/// A name in two lines, broken at the space that makes the longer one shortest.
+fn broken(name: &str) -> Vec<String> {
+    let halves = name.match_indices(' ').map(|(at, _)| (&name[..at], &name[at + 1..]));
+    let longer = |(a, b): &(&str, &str)| text_width(a, SIZE, false).max(text_width(b, SIZE, false));
+    match halves.min_by(|a, b| longer(a).total_cmp(&longer(b))) {
+        Some((first, second)) => vec![first.to_owned(), second.to_owned()],
+        None => vec![name.to_owned()],
     }
 }
 
@@ -138,7 +171,8 @@ impl Plot for HeatTable {
             title: self.title.clone(),
             ..Panel::page(content, Motion::Inside)
         });
-        let names = self.widest(&self.rows).min(NAMES * content.width()) + 8.0;
+        let (row_names, room) = self.row_names(content);
+        let names = room + 8.0;
         let width = ((content.width() - names) / self.columns.len() as f32).min(self.column(LARGEST[0]));
         // Names that do not fit beside each other take turns in several lines.
         let lines = (self.column(0.0) / width.max(1.0)).ceil().clamp(1.0, LINES as f32) as usize;
@@ -162,14 +196,17 @@ impl Plot for HeatTable {
             }
         }
         let counts = self.counts();
-        for (row, name) in self.rows.iter().enumerate() {
+        for (row, lines) in row_names.iter().enumerate() {
             let top = content.min[1] + header + row as f32 * height;
             let size = SIZE.min(0.8 * height);
-            let words = shorten(name, size, false, names - 8.0);
-            let at = [content.min[0] + names - 8.0, top + 0.5 * height];
-            let mut label = Label::new(panel, at, words, size, colors.muted).aligned(1.0, 0.5);
-            label.grows = 2.0;
-            layer.labels.push(label);
+            for (line, words) in lines.iter().enumerate() {
+                let words = shorten(words, size, false, room);
+                let from_middle = (line as f32 - 0.5 * (lines.len() - 1) as f32) * 0.5 * TWO;
+                let at = [content.min[0] + room, top + 0.5 * height + from_middle];
+                let mut label = Label::new(panel, at, words, size, colors.muted).aligned(1.0, 0.5);
+                label.grows = 2.0;
+                layer.labels.push(label);
+            }
             for column in 0..self.columns.len() {
                 let id = row * self.columns.len() + column;
                 let rect = Rect::new(content.min[0] + names + column as f32 * width, top, width, height);
@@ -237,6 +274,32 @@ mod tests {
             assert_eq!(table.scene(&ViewState::default(), [300.0; 2]).is_ok(), good);
             table.natural_size();
         }
+    }
+
+    #[test]
+    fn wide_names_of_rows_take_two_lines() {
+        let names = ["integrated gradients (gap 0.8 %)", "gradient length", "one"];
+        let table = HeatTable::new(names, ["a", "b", "c", "d", "e", "f", "g", "h"], vec![0.5; 24]);
+        let said = |size: [f32; 2]| -> Vec<String> {
+            let scene = table.scene(&ViewState::default(), size).unwrap();
+            scene.layers[1]
+                .labels
+                .iter()
+                .map(|label| label.text.to_string())
+                .collect()
+        };
+        let small = said([330.0, 300.0]);
+        for line in ["integrated gradients", "(gap 0.8 %)", "gradient length", "one"] {
+            assert!(small.iter().any(|text| text == line), "{line}: {small:?}");
+        }
+        assert!(said([900.0, 300.0]).iter().any(|text| text == names[0]));
+        // Low rows have room for one line.
+        let low = said([330.0, 170.0]);
+        assert!(
+            low.iter().any(|text| text.starts_with("integ") && text.ends_with('…')),
+            "{low:?}"
+        );
+        assert_eq!(broken("word"), ["word"]);
     }
 
     #[test]

@@ -14,10 +14,14 @@ use crate::{
     error::check_len,
     plot::Tooltip,
     scene::{Axes, Block, Label, Layer, Motion, Panel, Placement, Point},
+    text::shorten,
 };
 
-/// Up to so many points, labels leave the points of others free.
+/// Up to so many points, labels leave the points of others free, and are cut so that more of them fit.
 const FEW: usize = 5_000;
+/// Font size of labels, and their width where they are cut.
+const LABEL: f32 = 9.5;
+const WIDE: f32 = 170.0;
 
 /// Points with labels, and values or classes of your own as colors.
 ///
@@ -169,6 +173,10 @@ impl Plot for Scatter {
                 .hidden(hidden);
             drawn[usize::from(shown == Some(true))].push(point);
             if let Some(text) = self.labels.get(i).filter(|_| shown != Some(false) && !hidden) {
+                let text = match points <= FEW && shown.is_none() {
+                    true => shorten(text, LABEL, false, WIDE).into(),
+                    false => text.clone(),
+                };
                 layer.labels.push(Label {
                     position: places.get(i),
                     offset: [size * crowd.radius + 3.5, 0.0],
@@ -178,13 +186,13 @@ impl Plot for Scatter {
                         // A label keeps less from others than from its own point.
                         margin: match shown {
                             Some(true) => 1.5,
-                            _ if points <= FEW => 3.0,
+                            _ if points <= FEW => 2.5,
                             _ => 6.0,
                         },
                         // Points are seen where there are few.
                         clear: if points <= FEW { crowd.radius } else { 0.0 },
                     },
-                    ..Label::new(panel, [0.0; 2], text.clone(), 9.5, colors.text)
+                    ..Label::new(panel, [0.0; 2], text, LABEL, colors.text)
                 });
             }
         }

@@ -1,7 +1,6 @@
 //! Examples whose prediction flipped, and what it rests on before and after.
 
 use attn_core::{Progress, progress::step};
-use attn_models::attribute::Target;
 use attn_project::head::spearman;
 
 use super::Snapshot;
@@ -32,8 +31,8 @@ pub fn flipped(before: &Evaluation, after: &Evaluation) -> [Vec<usize>; 2] {
     [lost.map(|(at, _)| at).collect(), won.map(|(at, _)| at).collect()]
 }
 
-/// Explains examples by both models: why the right class, the first right label, the number? The least alike come first. Examples
-/// whose tokens are predicted, and classes that a model does not have, are left out.
+/// Explains examples by both models: why the right class, the first right label, the number, the first token? The least alike come
+/// first. What one of the models does not have is left out.
 ///
 /// # Errors
 /// Those of [`explain`]; cancellation.
@@ -50,12 +49,10 @@ pub fn attribution_changes(
         let Some(example) = set.examples().get(at) else {
             continue;
         };
-        let Some(class) = example.class() else { continue };
-        let target = Target::Class(class);
-        let knows = |snapshot: &&Snapshot| snapshot.capturer.model().labels().len() > class;
-        if !snapshots.iter().all(knows) {
-            continue;
-        }
+        let target = match snapshots.map(|snapshot| example.target(snapshot.capturer.model())) {
+            [Some(target), other] if other.as_ref() == Some(&target) => target,
+            _ => continue,
+        };
         let inner = |_: &str, _: usize, _: usize| progress.update("attributions", done, examples.len());
         let [before, after] = snapshots.map(|snapshot| explain(&snapshot.capturer, example, &target, params, &inner));
         let explanations = [before?, after?];

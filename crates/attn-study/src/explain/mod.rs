@@ -234,10 +234,16 @@ impl Explanation {
 /// A target in words.
 fn question(capturer: &Capturer, target: &Target) -> String {
     match target {
-        Target::Class(_) if capturer.model().problem() == Some(Problem::Number) => "this number".to_owned(),
         Target::Class(class) => {
-            let name = capturer.model().labels().get(*class);
-            name.cloned().unwrap_or_else(|| format!("class {class}"))
+            let (labels, number) = (
+                capturer.model().labels(),
+                capturer.model().problem() == Some(Problem::Number),
+            );
+            match labels.get(*class) {
+                Some(_) if number && labels.len() == 1 => "this number".to_owned(),
+                Some(name) if number => format!("the number {name}"),
+                name => name.cloned().unwrap_or_else(|| format!("class {class}")),
+            }
         }
         Target::Token { position, token } => {
             let text = capturer.tokenizer().map(|tokenizer| tokenizer.token(*token).text);

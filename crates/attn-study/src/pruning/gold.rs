@@ -44,17 +44,20 @@ impl<'a> Asked<'a> {
         match self.problem {
             Problem::Class => format!("one of its classes ({names})"),
             Problem::Labels => format!("0 or 1 for each of its {} labels ({names})", self.classes.len()),
-            Problem::Number => "a number".to_owned(),
+            Problem::Number if self.classes.len() == 1 => "a number".to_owned(),
+            Problem::Number => format!("a number for each of its {} outputs ({names})", self.classes.len()),
         }
     }
 
-    /// A label as a text: a class by its name or number; a number; labels by their names or numbers, between `+` or `,`, or `none`.
+    /// A label as a text: a class by its name or number; a number, several between `,`; labels by their names or numbers, between `+`
+    /// or `,`, or `none`.
     pub(super) fn text(&self, label: &str) -> Option<Labels> {
         match self.problem {
             Problem::Class => class_of(self.classes, label).map(Labels::Class),
             Problem::Number => {
-                let number = label.trim().parse::<f32>().ok();
-                number.filter(|number| number.is_finite()).map(Labels::Number)
+                let number = |text: &str| text.trim().parse::<f32>().ok().filter(|number| number.is_finite());
+                let numbers: Vec<f32> = label.split(',').map(number).collect::<Option<_>>()?;
+                (numbers.len() == self.classes.len()).then_some(Labels::Numbers(numbers))
             }
             Problem::Labels => {
                 let mut set = vec![false; self.classes.len()];
@@ -78,20 +81,28 @@ impl<'a> Asked<'a> {
         let gold = &log.examples().get(example)?.gold;
         match self.problem {
             Problem::Class => class_of(self.classes, &log.gold(example)).map(Labels::Class),
-            Problem::Number => gold.number().map(|number| Labels::Number(number as f32)),
+            Problem::Number => {
+                let numbers = gold.numbers()?;
+                self.in_order(log, &numbers).map(Labels::Numbers)
+            }
             Problem::Labels => {
                 let Gold::List(list) = gold else { return None };
-                if list.len() != self.classes.len() || list.iter().any(|label| !(0..=1).contains(label)) {
+                if list.iter().any(|label| !(0..=1).contains(label)) {
                     return None;
                 }
-                // By name where the log names the labels as the model does, else in their order.
-                let place = |name: &String| log.labels().iter().position(|label| **label == **name);
-                let places: Option<Vec<usize>> = self.classes.iter().map(place).collect();
-                let places = places.unwrap_or_else(|| (0..list.len()).collect());
-                let holds = |&place: &usize| list.get(place).map(|label| *label == 1);
-                Some(Labels::Set(places.iter().map(holds).collect::<Option<_>>()?))
+                let set: Vec<bool> = list.iter().map(|label| *label == 1).collect();
+                self.in_order(log, &set).map(Labels::Set)
             }
         }
+    }
+
+    /// A value per output of the model: by name where the log names them as the model does, else in their order.
+    fn in_order<T: Copy>(&self, log: &Log, values: &[T]) -> Option<Vec<T>> {
+        let place = |name: &String| log.labels().iter().position(|label| **label == **name);
+        let places: Option<Vec<usize>> = self.classes.iter().map(place).collect();
+        let places = places.unwrap_or_else(|| (0..values.len()).collect());
+        let found: Vec<T> = places.iter().filter_map(|&place| values.get(place).copied()).collect();
+        (found.len() == self.classes.len() && values.len() == found.len()).then_some(found)
     }
 }
 
@@ -139,8 +150,12 @@ mod tests {
         assert_eq!(set("salt + pepper"), Some(vec![0, 0, 1]));
         assert_eq!(set("none"), Some(vec![0, 0, 0]));
         assert_eq!(set("dog"), None);
-        assert_eq!(asked(Problem::Number).text(" -2.5"), Some(Labels::Number(-2.5)));
-        assert_eq!(asked(Problem::Number).text("NaN"), None);
+        let numbers = |label| asked(Problem::Number).text(label);
+        assert_eq!(numbers(" -2.5, 3,0.5"), Some(Labels::Numbers(vec![-2.5, 3.0, 0.5])));
+        assert_eq!(
+            [numbers("1, NaN, 2"), numbers("1, 2"), numbers("1")],
+            [None, None, None]
+        );
     }
 
     #[test]

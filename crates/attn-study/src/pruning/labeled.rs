@@ -1,6 +1,6 @@
 //! Examples with what is right for them, and how well a model does on each.
 
-use attn_analyze::training::{Log, Scale};
+use attn_analyze::training::{Gold, Log, Scale};
 use attn_core::{Attention, Rng, Sequence, Side, Token};
 use attn_models::{
     Capturer, Inputs, Model,
@@ -28,13 +28,112 @@ pub struct LabeledExample {
 }
 
 impl LabeledExample {
+    /// A text as the model reads it. A TAB separates a pair of texts.
+    ///
+    /// # Errors
+    /// Those of the tokenizer.
+    pub fn of_text(capturer: &Capturer, name: &str, text: &str, labels: Labels) -> Result<Self, Error> {
+        let model = capturer.model();
+        let tokenizer = capturer.tokenizer().ok_or_else(|| nothing(model, &[]))?;
+        let encoded = match text.split_once('\t') {
+            Some((one, other)) => tokenizer.encode_pair(one, other, model.info())?,
+            None => tokenizer.encode(text, model.info())?,
+        };
+        let sequence = Sequence {
+            cut_from: encoded.cut_from,
+            ..Sequence::new(name).with_text(text)
+        };
+        Ok(Self {
+            sequence: sequence.with_tokens(output_side(model), encoded.tokens),
+            // Of a single text the types say nothing.
+            types: if encoded.types.contains(&1) {
+                encoded.types
+            } else {
+                Vec::new()
+            },
+            labels,
+        })
+    }
+
+    /// A text, and the text that the model is to write for it: the target of an encoder-decoder, or what a decoder goes on with after
+    /// the text, as it stands. Its tokens are asked for.
+    ///
+    /// # Errors
+    /// [`Error::NothingLabeled`] for a model that writes no text, and if no token of the target is left to predict; those of the
+    /// tokenizer.
+    pub fn of_target(capturer: &Capturer, name: &str, text: &str, target: &str) -> Result<Self, Error> {
+        let model = capturer.model();
+        let info = model.info();
+        let (sequence, labels) = if info.attention(Attention::Cross).is_some() {
+            let sequence = capturer.read_pair(text, target)?;
+            let labels = next_tokens(&sequence.decoder);
+            (sequence, labels)
+        } else {
+            let tokenizer = capturer
+                .tokenizer()
+                .filter(|_| is_causal(model) && model.labels().is_empty());
+            let tokenizer = tokenizer.ok_or_else(|| nothing(model, &[]))?;
+            let whole = format!("{text}{target}");
+            let encoded = tokenizer.encode(&whole, info)?;
+            let of_target = |token: &Token| token.id.filter(|_| token.span.is_some_and(|(_, end)| end > text.len()));
+            let labels = encoded.tokens.iter().map(of_target).collect();
+            let sequence = Sequence {
+                cut_from: encoded.cut_from,
+                ..Sequence::new(name).with_text(whole)
+            };
+            (sequence.with_tokens(Side::Decoder, encoded.tokens), labels)
+        };
+        if !has_tokens(&labels, is_causal(model)) {
+            return Err(nothing(
+                model,
+                &["no token of the target is left to predict".to_owned()],
+            ));
+        }
+        Ok(Self {
+            sequence: Sequence {
+                name: name.to_owned(),
+                label: Some(target.to_owned()),
+                ..sequence
+            },
+            types: Vec::new(),
+            labels: Labels::Tokens(labels),
+        })
+    }
+
+    /// What an explanation of it asks of a model: the output that it is about, or the first of its tokens. `None` if the model has no
+    /// such output.
+    pub fn target(&self, model: &Model) -> Option<Target> {
+        self.targets(model).into_iter().next()
+    }
+
+    /// All that an explanation may ask: the output that it is about, or each of its tokens.
+    pub fn targets(&self, model: &Model) -> Vec<Target> {
+        let Labels::Tokens(labels) = &self.labels else {
+            let class = self.class().filter(|&class| class < model.labels().len());
+            return class.map(Target::Class).into_iter().collect();
+        };
+        let vocabulary = model
+            .info()
+            .vocab_size
+            .filter(|_| model.labels().is_empty())
+            .unwrap_or(0);
+        let shifted = usize::from(is_causal(model));
+        let labeled = labels.iter().enumerate().skip(shifted);
+        let target = |(place, label): (usize, &Option<u32>)| {
+            let token = label.filter(|&token| (token as usize) < vocabulary)?;
+            let position = place - shifted;
+            Some(Target::Token { position, token })
+        };
+        labeled.filter_map(target).collect()
+    }
+
     /// The output of a head of classes that the example is about: its class, the first label that holds (or the first of all if
     /// none does), the number. `None` for tokens.
     pub fn class(&self) -> Option<usize> {
         match &self.labels {
             Labels::Class(class) => Some(*class as usize),
             Labels::Set(set) => Some(set.iter().position(|&holds| holds).unwrap_or(0)),
-            Labels::Number(_) => Some(0),
+            Labels::Numbers(_) => Some(0),
             Labels::Tokens(_) => None,
         }
     }
@@ -76,9 +175,7 @@ impl LabeledSet {
                 };
                 labels
             } else if crosses {
-                // The place of a token predicts the one after it.
-                let next = sequence.decoder.iter().skip(1).map(|token| token.id);
-                Labels::Tokens(next.chain([None]).take(sequence.decoder.len()).collect())
+                Labels::Tokens(next_tokens(&sequence.decoder))
             } else if decodes {
                 Labels::Tokens(sequence.decoder.iter().map(|token| token.id).collect())
             } else if let Some(mask) = mask {
@@ -86,8 +183,7 @@ impl LabeledSet {
             } else {
                 continue;
             };
-            let shifted = usize::from(decodes && !crosses);
-            if matches!(&labels, Labels::Tokens(tokens) if !tokens.iter().skip(shifted).any(Option::is_some)) {
+            if matches!(&labels, Labels::Tokens(tokens) if !has_tokens(tokens, decodes && !crosses)) {
                 short.push(&sequence.name);
                 continue;
             }
@@ -133,52 +229,47 @@ impl LabeledSet {
         Self::of(capturer, labeled, 0)
     }
 
-    /// Of the examples of a training log that have a text and the gold answer that the head of the model needs: a class, 0 or 1 per
-    /// label, or a number. A text with a TAB is a pair of texts. What is left out is named in [`notes`](Self::notes).
+    /// Of the examples of a training log that have a text and the gold answer that the model needs. What is left out is named in
+    /// [`notes`](Self::notes).
+    ///
+    /// A head of classes needs a class, 0 or 1 per label, or numbers; a text with a TAB is a pair of texts. A model that writes needs a
+    /// text as gold answer, whose tokens are asked for (see [`LabeledExample::of_target`]).
     ///
     /// # Errors
     /// As [`of`](Self::of), and those of the tokenizer.
     pub fn of_log(capturer: &Capturer, log: &Log, examples: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
         let model = capturer.model();
         let asked = Asked::of(model, log.task());
-        let (Some(tokenizer), Some(asked)) = (capturer.tokenizer(), asked) else {
+        let writes = asked.is_none() && model.info().attention(Attention::DecoderSelf).is_some();
+        if capturer.tokenizer().is_none() || (asked.is_none() && !writes) {
             return Err(nothing(model, &[]));
+        }
+        let read = |at: usize| {
+            let example = log.examples().get(at)?;
+            match (&asked, &example.gold) {
+                (Some(asked), _) => {
+                    let labels = asked.gold(log, at)?;
+                    let mut found =
+                        LabeledExample::of_text(capturer, &example.id, example.text.as_deref()?, labels).ok()?;
+                    found.sequence.label = Some(log.gold(at));
+                    Some(found)
+                }
+                (None, Gold::Text(gold)) => {
+                    LabeledExample::of_target(capturer, &example.id, example.text.as_deref()?, gold).ok()
+                }
+                _ => None,
+            }
         };
         let (mut found, mut without) = (Vec::new(), LeftOut::default());
         for at in examples {
-            let Some(example) = log.examples().get(at) else {
-                continue;
-            };
-            let (Some(text), Some(labels)) = (example.text.as_deref(), asked.gold(log, at)) else {
-                without.push(&example.id);
-                continue;
-            };
-            let encoded = match text.split_once('\t') {
-                Some((one, other)) => tokenizer.encode_pair(one, other, model.info()),
-                None => tokenizer.encode(text, model.info()),
-            };
-            let Ok(encoded) = encoded else {
-                without.push(&example.id);
-                continue;
-            };
-            let sequence = Sequence::new(&*example.id).with_text(text);
-            let sequence = Sequence {
-                label: Some(log.gold(at)),
-                cut_from: encoded.cut_from,
-                ..sequence.with_tokens(output_side(model), encoded.tokens)
-            };
-            found.push(LabeledExample {
-                sequence,
-                // Of a single text the types say nothing.
-                types: if encoded.types.contains(&1) {
-                    encoded.types
-                } else {
-                    Vec::new()
-                },
-                labels,
-            });
+            match (read(at), log.examples().get(at)) {
+                (Some(example), _) => found.push(example),
+                (None, Some(example)) => without.push(&example.id),
+                (None, None) => {}
+            }
         }
-        let note = without.note(&format!("a text, and {} in `gold`", asked.expected()));
+        let expected = asked.map_or_else(|| "a text".to_owned(), |asked| asked.expected());
+        let note = without.note(&format!("a text, and {expected} in `gold`"));
         let set = Self::checked(model, found, note.into_iter().collect())?;
         // Right as in the data map of the same log.
         let scale = Scale::of(log, None);
@@ -245,11 +336,13 @@ impl LabeledSet {
                 Labels::Set(set) if set.len() != classes => {
                     return unfit(format!("{classes} labels"), set.len().to_string());
                 }
-                Labels::Number(_) if classes != 1 => {
-                    return unfit("a head of one number".to_owned(), format!("one of {classes}"));
+                Labels::Numbers(numbers) if numbers.len() != classes => {
+                    return unfit(format!("{classes} numbers, one per output"), numbers.len().to_string());
                 }
-                Labels::Number(number) if !number.is_finite() => {
-                    return unfit("a finite number".to_owned(), number.to_string());
+                Labels::Numbers(numbers) => {
+                    if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
+                        return unfit("finite numbers".to_owned(), number.to_string());
+                    }
                 }
                 _ => {}
             }
@@ -268,8 +361,8 @@ impl LabeledSet {
             .map_or_else(Metric::default, |example| Metric::of(&example.labels))
     }
 
-    /// The largest error of a right number: half of the standard deviation of the gold numbers, of a log those of all its examples.
-    /// A part of a set keeps that of the whole.
+    /// The largest error of right numbers, the root of their mean square: half of the standard deviation of the gold numbers (of
+    /// several the root of the mean variance), of a log those of all its examples. A part of a set keeps that of the whole.
     pub fn tolerance(&self) -> f64 {
         self.tolerance
     }
@@ -443,16 +536,25 @@ fn nothing(model: &Model, notes: &[String]) -> Error {
     }
 }
 
-/// The standard deviation of the gold numbers; 0 without numbers.
+/// The standard deviation of the gold numbers, of several the root of the mean variance; 0 without numbers.
 fn spread(examples: &[LabeledExample]) -> f64 {
-    let number = |example: &LabeledExample| match example.labels {
-        Labels::Number(number) => Some(f64::from(number)),
-        _ => None,
+    let numbers: Vec<&[f32]> = examples
+        .iter()
+        .filter_map(|example| match &example.labels {
+            Labels::Numbers(numbers) => Some(numbers.as_slice()),
+            _ => None,
+        })
+        .collect();
+    let (outputs, count) = (
+        numbers.first().map_or(0, |first| first.len()),
+        numbers.len().max(1) as f64,
+    );
+    let variance = |output: usize| {
+        let own = || numbers.iter().filter_map(|row| row.get(output).copied().map(f64::from));
+        let mean = own().sum::<f64>() / count;
+        own().map(|number| (number - mean).powi(2)).sum::<f64>() / count
     };
-    let numbers: Vec<f64> = examples.iter().filter_map(number).collect();
-    let count = numbers.len().max(1) as f64;
-    let mean = numbers.iter().sum::<f64>() / count;
-    (numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>() / count).sqrt()
+    ((0..outputs).map(variance).sum::<f64>() / outputs.max(1) as f64).sqrt()
 }
 
 /// The inputs of some examples.
@@ -517,6 +619,17 @@ fn output_places(model: &Model, inputs: &Inputs) -> usize {
         None => inputs.input_ids.as_ref(),
     };
     ids.and_then(|ids| ids.dims().get(1).copied()).unwrap_or(0)
+}
+
+/// What an encoder-decoder predicts: the place of a token predicts the one after it.
+fn next_tokens(tokens: &[Token]) -> Vec<Option<u32>> {
+    let next = tokens.iter().skip(1).map(|token| token.id);
+    next.chain([None]).take(tokens.len()).collect()
+}
+
+/// Whether a label is left to predict; a causal model does not predict the first.
+fn has_tokens(labels: &[Option<u32>], causal: bool) -> bool {
+    labels.iter().skip(usize::from(causal)).any(Option::is_some)
 }
 
 /// Masks some ordinary tokens, at least one, and gives their ids at their places.

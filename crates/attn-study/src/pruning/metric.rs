@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, rows::likeliest};
 
 /// How well a model does on one example.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Outcome {
     /// The loss of [`Labels`].
     pub loss: f64,
-    /// Share of what is asked that is right: 0 or 1 for a class; the share of tokens; the share of labels; 0 or 1 for a number, by
+    /// Share of what is asked that is right: 0 or 1 for a class; the share of tokens; the share of labels; 0 or 1 for numbers, by
     /// [`LabeledSet::tolerance`](super::LabeledSet::tolerance).
     pub right: f64,
-    /// What the metric is made of: see [`Metric`].
-    pub parts: [f64; 2],
+    /// What the metric is made of, for each output that it is a mean over: see [`Metric`].
+    pub parts: Vec<[f64; 2]>,
 }
 
 /// The metric of a set, by what is asked.
@@ -28,7 +28,8 @@ pub enum Metric {
     /// Labels each by itself: `2 tp / (2 tp + fp + fn)` over all labels of all examples. A label is said to hold from a
     /// probability of 0.5 on. Parts: the numerator and the denominator. 1 if no label holds and none is said to.
     MicroF1,
-    /// Numbers: Pearson's coefficient of what is said and what is right. Parts: both. 0 where either is the same for all.
+    /// Numbers: Pearson's coefficient of what is said and what is right, the mean over outputs. Parts: both, for each output. 0 where
+    /// either is the same for all.
     Pearson,
 }
 
@@ -38,7 +39,7 @@ impl Metric {
         match labels {
             Labels::Class(_) | Labels::Tokens(_) => Self::Accuracy,
             Labels::Set(_) => Self::MicroF1,
-            Labels::Number(_) => Self::Pearson,
+            Labels::Numbers(_) => Self::Pearson,
         }
     }
 
@@ -73,7 +74,7 @@ impl Metric {
     /// ```
     /// use attn_study::pruning::{Metric, Outcome};
     ///
-    /// let outcome = |parts| Outcome { parts, ..Outcome::default() };
+    /// let outcome = |parts| Outcome { parts: vec![parts], ..Outcome::default() };
     /// // One label right of two found and one missed, then one right: 4 / 6.
     /// let f1 = Metric::MicroF1.value(&[outcome([2.0, 4.0]), outcome([2.0, 2.0])]);
     /// assert_eq!(f1, 4.0 / 6.0);
@@ -81,30 +82,39 @@ impl Metric {
     /// assert!((Metric::Pearson.value(&line) - 1.0).abs() < 1e-12);
     /// ```
     pub fn value(self, examples: &[Outcome]) -> f64 {
-        let sum = |part: usize| examples.iter().map(|outcome| outcome.parts[part]).sum::<f64>();
+        let outputs = examples.iter().map(|outcome| outcome.parts.len()).max().unwrap_or(0);
+        let of = |output: usize| -> Vec<[f64; 2]> {
+            let parts = examples.iter().filter_map(|outcome| outcome.parts.get(output));
+            parts.copied().collect()
+        };
+        let sum = |part: usize| -> f64 { of(0).iter().map(|parts| parts[part]).sum() };
         match self {
             Self::Accuracy => sum(0) / sum(1).max(1.0),
             Self::MicroF1 => match sum(1) {
                 0.0 => 1.0,
                 all => sum(0) / all,
             },
-            Self::Pearson => {
-                let means = [sum(0), sum(1)].map(|sum| sum / examples.len().max(1) as f64);
-                let (mut both, mut squares) = (0.0, [0.0; 2]);
-                for outcome in examples {
-                    let [said, right] = [0, 1].map(|part| outcome.parts[part] - means[part]);
-                    both += said * right;
-                    squares = [squares[0] + said * said, squares[1] + right * right];
-                }
-                // A sum of rounding errors is no variance.
-                let varies = |part: usize| squares[part] > 1e-24 * means[part] * means[part] * examples.len() as f64;
-                if varies(0) && varies(1) {
-                    both / (squares[0].sqrt() * squares[1].sqrt())
-                } else {
-                    0.0
-                }
-            }
+            Self::Pearson => (0..outputs).map(|output| pearson(&of(output))).sum::<f64>() / outputs.max(1) as f64,
         }
+    }
+}
+
+/// Pearson's coefficient of pairs; 0 where either side is the same for all.
+fn pearson(pairs: &[[f64; 2]]) -> f64 {
+    let count = pairs.len().max(1) as f64;
+    let means = [0, 1].map(|part| pairs.iter().map(|pair| pair[part]).sum::<f64>() / count);
+    let (mut both, mut squares) = (0.0, [0.0; 2]);
+    for pair in pairs {
+        let [said, right] = [0, 1].map(|part| pair[part] - means[part]);
+        both += said * right;
+        squares = [squares[0] + said * said, squares[1] + right * right];
+    }
+    // A sum of rounding errors is no variance.
+    let varies = |part: usize| squares[part] > 1e-24 * means[part] * means[part] * pairs.len() as f64;
+    if varies(0) && varies(1) {
+        both / (squares[0].sqrt() * squares[1].sqrt())
+    } else {
+        0.0
     }
 }
 
@@ -134,16 +144,19 @@ pub(super) fn outcome(
                 .collect()
         }
         Labels::Set(set) => return of_set(set, rows(0).unwrap_or_default()),
-        Labels::Number(number) => {
-            let &[said] = values else {
-                let found = format!("a head of {} numbers", values.len());
-                return Err(unfit("a head of one number".to_owned(), found));
-            };
-            let (said, number) = (f64::from(said), f64::from(*number));
+        Labels::Numbers(numbers) => {
+            if numbers.len() != values.len() || numbers.is_empty() {
+                let expected = format!("{}, one per output of the model", values.len());
+                return Err(unfit(expected, numbers.len().to_string()));
+            }
+            let pairs = values.iter().zip(numbers);
+            let parts: Vec<[f64; 2]> = pairs.map(|(&said, &right)| [said, right].map(f64::from)).collect();
+            let squares = parts.iter().map(|[said, right]| (said - right).powi(2));
+            let loss = squares.sum::<f64>() / parts.len() as f64;
             return Ok(Outcome {
-                loss: (said - number) * (said - number),
-                right: f64::from(u8::from((said - number).abs() <= tolerance)),
-                parts: [said, number],
+                loss,
+                right: f64::from(u8::from(loss.sqrt() <= tolerance)),
+                parts,
             });
         }
     };
@@ -160,7 +173,7 @@ pub(super) fn outcome(
     Ok(Outcome {
         loss: loss / count,
         right,
-        parts: [right, 1.0],
+        parts: vec![[right, 1.0]],
     })
 }
 
@@ -185,7 +198,7 @@ fn of_set(set: &[bool], row: &[f32]) -> Result<Outcome, Error> {
     Ok(Outcome {
         loss: loss / count,
         right: right as f64 / count,
-        parts,
+        parts: vec![parts],
     })
 }
 
@@ -214,13 +227,16 @@ mod tests {
         let found = one(&Labels::Set(vec![true, false]), &[3.0_f32.ln(), 0.0]);
         assert!((found.loss - 0.5 * (8.0_f64 / 3.0).ln()).abs() < 1e-6);
         // The second is said to hold, from 0.5 on.
-        assert_eq!((found.right, found.parts), (0.5, [2.0, 3.0]));
+        assert_eq!((found.right, found.parts), (0.5, vec![[2.0, 3.0]]));
         // No overflow far out.
         assert!((one(&Labels::Set(vec![false]), &[200.0]).loss - 200.0).abs() < 1e-6);
         assert!(one(&Labels::Set(vec![true]), &[200.0]).loss.abs() < 1e-12);
-        let number = one(&Labels::Number(2.0), &[3.5]);
-        assert_eq!((number.loss, number.right, number.parts), (2.25, 0.0, [3.5, 2.0]));
-        assert_eq!(one(&Labels::Number(2.0), &[2.5]).right, 1.0);
+        let number = one(&Labels::Numbers(vec![2.0]), &[3.5]);
+        assert_eq!((number.loss, number.right, number.parts), (2.25, 0.0, vec![[3.5, 2.0]]));
+        assert_eq!(one(&Labels::Numbers(vec![2.0]), &[2.5]).right, 1.0);
+        // Errors of 3 and 4: the mean of their squares.
+        let two = one(&Labels::Numbers(vec![1.0, -1.0]), &[4.0, 3.0]);
+        assert_eq!((two.loss, two.parts), (12.5, vec![[4.0, 1.0], [3.0, -1.0]]));
     }
 
     #[test]
@@ -237,7 +253,7 @@ mod tests {
     fn metrics_are_those_of_their_definitions() {
         let with = |parts: &[[f64; 2]]| -> Vec<Outcome> {
             let outcome = |&parts| Outcome {
-                parts,
+                parts: vec![parts],
                 ..Outcome::default()
             };
             parts.iter().map(outcome).collect()
@@ -256,6 +272,12 @@ mod tests {
         assert!((Metric::Pearson.value(&with(&far)) + 0.8).abs() < 1e-6);
         // Always the same number says nothing.
         assert_eq!(Metric::Pearson.value(&with(&[[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])), 0.0);
+        // The mean over two outputs, one of which is turned around: (0.8 - 1) / 2.
+        let two = pairs.map(|[said, right]| Outcome {
+            parts: vec![[said, right], [said, 3.0 - 2.0 * said]],
+            ..Outcome::default()
+        });
+        assert!((Metric::Pearson.value(&two) + 0.1).abs() < 1e-12);
         for metric in [Metric::Accuracy, Metric::Pearson] {
             assert_eq!(metric.value(&[]), 0.0);
         }
@@ -267,7 +289,8 @@ mod tests {
             (Labels::Class(2), &[0.0, 1.0][..]),
             (Labels::Set(vec![true]), &[0.0, 1.0]),
             (Labels::Set(Vec::new()), &[]),
-            (Labels::Number(0.0), &[0.0, 1.0]),
+            (Labels::Numbers(vec![0.0]), &[0.0, 1.0]),
+            (Labels::Numbers(Vec::new()), &[]),
         ] {
             let found = outcome(&labels, values, values.len(), 0, 0.0);
             assert!(matches!(found, Err(Error::Shape { .. })), "{labels:?}");

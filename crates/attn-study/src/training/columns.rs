@@ -50,8 +50,7 @@ impl Training {
         table.texts("answer", |row| {
             last(row).and_then(|outcome| log.answer(&outcome)).unwrap_or_default()
         });
-        let scale = self.scale();
-        table.texts("right", |row| match last(row).map(|outcome| scale.judge(&outcome)) {
+        table.texts("right", |row| match last(row).map(|outcome| self.judge(&outcome)) {
             Some((_, Some(true))) => "yes",
             Some((_, Some(false))) => "no",
             _ => "",

@@ -9,7 +9,10 @@ use attn_analyze::training::{Log, Moment};
 use attn_models::Checkpoint;
 use serde_json::Value;
 
-use super::trainer::TrainerState;
+use super::{
+    trainer::TrainerState,
+    whole::{Lacking, is_whole},
+};
 use crate::Error;
 
 /// Where a run lies. What is not given is looked for in the run's folder.
@@ -240,7 +243,7 @@ impl Found {
     /// The model in the run's folder itself: its last state, unless a checkpoint of the last moment is there.
     fn final_model(&mut self, log: &Log, folder: &Path) {
         let last = log.moments().last().copied();
-        if !folder.join("config.json").is_file() || state_of(folder) != State::Whole {
+        if !folder.join("config.json").is_file() || is_whole(folder).is_err() {
             return;
         }
         let known = |moment: &Moment| {
@@ -267,48 +270,15 @@ impl Found {
         {
             return;
         }
-        match state_of(&folder) {
-            State::Whole => self.checkpoints.push(RunCheckpoint::in_folder(moment, folder)),
-            State::Missing(what) => {
+        match is_whole(&folder) {
+            Ok(()) => self.checkpoints.push(RunCheckpoint::in_folder(moment, folder)),
+            Err(Lacking { expected, found }) => {
                 let folder = folder.display();
                 self.notes.push(format!(
-                    "{folder}: expected {what}, found none; is it still being written?"
+                    "{folder}: expected {expected}, found {found}; is it still being written?"
                 ));
             }
         }
-    }
-}
-
-#[derive(Debug, PartialEq)]
-enum State {
-    Whole,
-    Missing(&'static str),
-}
-
-/// Whether a folder looks like a whole checkpoint: a configuration and weights.
-fn state_of(folder: &Path) -> State {
-    let is = |name: &str| folder.join(name).is_file();
-    if !folder.is_dir() {
-        return State::Missing("the folder of a checkpoint");
-    }
-    if is("adapter_config.json") {
-        return match is("adapter_model.safetensors") || is("adapter_model.bin") {
-            true => State::Whole,
-            false => State::Missing("adapter_model.safetensors"),
-        };
-    }
-    if !is("config.json") {
-        return State::Missing("config.json");
-    }
-    let weights = [
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-    ];
-    match weights.into_iter().any(is) {
-        true => State::Whole,
-        false => State::Missing("model.safetensors"),
     }
 }
 

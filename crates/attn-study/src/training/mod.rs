@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod states;
 mod trainer;
+mod whole;
 
 use std::sync::{Arc, OnceLock};
 
@@ -38,18 +39,10 @@ pub struct Training {
     notes: Vec<String>,
     params: DynamicsParams,
     dynamics: Arc<[ExampleDynamics]>,
+    /// The scale of a regression, made when it is first asked for.
+    scale: OnceLock<Option<Scale>>,
     /// The examples as a table, made when it is first asked for.
     columns: OnceLock<Arc<Table>>,
-}
-
-/// Judges outcomes by the scale of a regression, if there is one.
-#[derive(Debug, Clone, Copy)]
-struct Judge(Option<Scale>);
-
-impl Judge {
-    fn judge(self, outcome: &Outcome) -> (f32, Option<bool>) {
-        Scale::judge(self.0, outcome)
-    }
 }
 
 impl Training {
@@ -63,6 +56,7 @@ impl Training {
             trainer: None,
             notes: Vec::new(),
             params,
+            scale: OnceLock::new(),
             columns: OnceLock::new(),
         }
     }
@@ -96,7 +90,7 @@ impl Training {
     pub fn set_params(&mut self, params: DynamicsParams) {
         self.dynamics = dynamics(&self.log, &params).into();
         self.params = params;
-        self.columns = OnceLock::new();
+        (self.scale, self.columns) = (OnceLock::new(), OnceLock::new());
     }
 
     /// Gives examples their texts and attributes from a file, joined by its column `id` or `guid`. What does not fit becomes a note.
@@ -116,8 +110,10 @@ impl Training {
             .collect()
     }
 
-    fn scale(&self) -> Judge {
-        Judge(Scale::of(&self.log, self.params.tolerance))
+    /// Probability of the gold answer and whether it is right; of a regression by the spread of its gold numbers.
+    pub fn judge(&self, outcome: &Outcome) -> (f32, Option<bool>) {
+        let scale = self.scale.get_or_init(|| Scale::of(&self.log, self.params.tolerance));
+        Scale::judge(*scale, outcome)
     }
 
     /// What could not be read, in words.

@@ -141,12 +141,11 @@ impl Training {
         }
         // Per split and moment: right, told, sum of losses, count.
         let mut sums: BTreeMap<&str, Vec<[f64; 4]>> = BTreeMap::new();
-        let scale = self.scale();
         for (number, example) in self.log.examples().iter().enumerate() {
             let split = example.split.as_deref().unwrap_or("all");
             let of = sums.entry(split).or_insert_with(|| vec![[0.0; 4]; moments.len()]);
             for (moment, outcome) in self.log.outcomes(number) {
-                if let (_, Some(right)) = scale.judge(outcome) {
+                if let (_, Some(right)) = self.judge(outcome) {
                     of[moment][0] += f64::from(u8::from(right));
                     of[moment][1] += 1.0;
                 }
@@ -282,13 +281,12 @@ impl Training {
             });
         }
         let count = moments.len();
-        let scale = self.scale();
         let mut lost = vec![0.0_f32; count * count];
         for example in 0..self.log.examples().len() {
             let judged: Vec<(usize, bool)> = self
                 .log
                 .outcomes(example)
-                .filter_map(|(moment, outcome)| Some((moment, scale.judge(outcome).1?)))
+                .filter_map(|(moment, outcome)| Some((moment, self.judge(outcome).1?)))
                 .collect();
             for (before, _) in judged.iter().filter(|(_, right)| *right) {
                 for (after, _) in judged.iter().filter(|(_, right)| !*right) {

@@ -215,15 +215,29 @@ fn frame(
         layers: vec![Default::default(); layers + 1],
     };
     let (mut pooled, mut width) = (Vec::new(), 0);
-    let ids = texts.iter().map(|text| Ok(tokenizer.encode(text, info)?.ids()));
-    let ids = ids.collect::<Result<Vec<_>, Error>>()?;
+    // A TAB separates a pair of texts, as for the heads.
+    let read = |text: &&str| match text.split_once('\t').filter(|_| !writes) {
+        Some((one, other)) => tokenizer.encode_pair(one, other, info),
+        None => tokenizer.encode(text, info),
+    };
+    let (mut ids, mut types) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+    for text in texts {
+        let encoded = read(text)?;
+        ids.push(encoded.ids());
+        types.push(encoded.types);
+    }
+    let pairs = types.iter().flatten().any(|&of| of > 0);
     // Texts of one length together: little padding.
     let mut order: Vec<usize> = (0..ids.len()).collect();
     order.sort_by_key(|&at| (ids[at].len(), at));
     for (done, batch) in order.chunks(BATCH).enumerate() {
         step(progress, &checkpoint.name, done * BATCH, texts.len())?;
+        let types: Vec<Vec<u32>> = batch.iter().map(|&at| types[at].clone()).collect();
         let ids: Vec<Vec<u32>> = batch.iter().map(|&at| ids[at].clone()).collect();
         let mut inputs = Inputs::from_ids(&ids, padding)?;
+        if pairs {
+            inputs.token_type_ids = Inputs::from_ids(&types, 0)?.input_ids;
+        }
         if writes {
             // The states of the encoder do not depend on what is written; the decoder has to read something.
             let start = Tensor::zeros((batch.len(), 1), DType::U32, &Device::Cpu).map_err(attn_models::Error::from)?;

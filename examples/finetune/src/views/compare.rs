@@ -121,12 +121,7 @@ impl Compare {
         // The panel keeps its width, whatever is in it.
         ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
-        let names: Vec<&str> = session
-            .training
-            .checkpoints()
-            .iter()
-            .map(|one| one.name.as_str())
-            .collect();
+        let names = session.checkpoints();
         let last = names.len().saturating_sub(1);
         let choice = |place| Choice {
             place,
@@ -138,10 +133,10 @@ impl Compare {
             ui.label(RichText::new(title).strong());
             choice.place = choice.place.min(last);
             ComboBox::from_id_salt(title)
-                .selected_text(names.get(choice.place).copied().unwrap_or("none"))
+                .selected_text(names.get(choice.place).map_or("none", String::as_str))
                 .show_ui(ui, |ui| {
                     for (place, name) in names.iter().enumerate() {
-                        ui.selectable_value(&mut choice.place, place, *name);
+                        ui.selectable_value(&mut choice.place, place, name.as_str());
                     }
                 });
             ui.add(TextEdit::singleline(&mut choice.path).hint_text("or the folder of any model"));

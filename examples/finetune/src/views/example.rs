@@ -8,15 +8,12 @@ use attn_sdk::{
     render::{Plot, control::Event},
     study::{
         explain::{AttentionRows, ExplainParams, Explanation, attention_rows, explain},
-        pruning::LabeledSet,
+        pruning::{LabeledExample, Labels},
     },
 };
-use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, TextEdit, Ui};
+use eframe::egui::{CentralPanel, ComboBox, Frame, Grid, Panel, RichText, ScrollArea, TextEdit, Ui};
 
-use super::{
-    Session, View,
-    model::{Loaded, Shared},
-};
+use super::{Session, View, model::Shared};
 use crate::window::News;
 
 /// What stands below the scores.
@@ -35,6 +32,10 @@ pub(crate) struct Example {
     text: String,
     /// The example of the log that `text` is.
     from: Option<usize>,
+    /// The text as the checkpoint at a place reads it, or why it cannot; `None` before it is read.
+    read: Option<(usize, Result<LabeledExample, String>)>,
+    /// What may be asked of it: every class of the model, or every token that it is to write.
+    questions: Vec<(String, Target)>,
     class: usize,
     against: Option<usize>,
     shown: Below,
@@ -50,6 +51,8 @@ impl Example {
             model,
             text: String::new(),
             from: None,
+            read: None,
+            questions: Vec::new(),
             class: 0,
             against: None,
             shown: Below::Attention,
@@ -73,37 +76,69 @@ impl Example {
         let Some(loaded) = &model.loaded else { return };
         self.from = wanted;
         self.text = example.text.as_deref().unwrap_or_default().to_owned();
+        (self.read, self.class, self.against) = (None, 0, None);
         let labels = loaded.snapshot.capturer.model().labels();
-        let gold = wanted.map(|at| log.gold(at));
-        if let Some(class) = labels.iter().position(|label| Some(label) == gold.as_ref()) {
-            self.class = class;
+        let gold = wanted.map(|at| log.gold(at)).unwrap_or_default();
+        match labels.iter().position(|label| *label == gold) {
+            Some(class) => self.class = class,
+            // A model that writes: what it is to write stands after a TAB.
+            None if labels.is_empty() => self.text = format!("{}\t{gold}", self.text),
+            None => {}
         }
+    }
+
+    /// Reads the text, where it or the checkpoint is another.
+    fn read(&mut self) {
+        let model = self.model.borrow();
+        let Some(loaded) = &model.loaded else { return };
+        if self.read.as_ref().is_some_and(|(place, _)| *place == loaded.place) {
+            return;
+        }
+        let capturer = &loaded.snapshot.capturer;
+        let (labels, text) = (capturer.model().labels(), self.text.as_str());
+        let example = match text.split_once('\t') {
+            _ if !labels.is_empty() => LabeledExample::of_text(capturer, "text", text, Labels::Class(0)),
+            Some((text, target)) => LabeledExample::of_target(capturer, "text", text, target),
+            None => LabeledExample::of_target(capturer, "text", "", text),
+        };
+        self.questions = match &example {
+            Ok(_) if !labels.is_empty() => labels.iter().cloned().zip((0..).map(Target::Class)).collect(),
+            Ok(example) => {
+                let name = |target: &Target| match (target, capturer.tokenizer()) {
+                    (Target::Token { position, token }, Some(tokenizer)) => {
+                        format!("{} at {position}", tokenizer.token(*token).text)
+                    }
+                    _ => String::new(),
+                };
+                let targets = example.targets(capturer.model()).into_iter();
+                targets.map(|target| (name(&target), target)).collect()
+            }
+            Err(_) => Vec::new(),
+        };
+        self.class = self.class.min(self.questions.len().saturating_sub(1));
+        self.against = self.against.filter(|&other| other < self.questions.len());
+        self.read = Some((loaded.place, example.map_err(|error| error.to_string())));
     }
 
     fn ask(&self, session: &Session) {
         let Some(loaded) = self.model.borrow().loaded.clone() else {
             return;
         };
-        let (text, class, against, token) = (self.text.clone(), self.class, self.against, self.token);
-        let name = self
-            .from
-            .and_then(|at| session.training.log().examples().get(at))
-            .map(|example| example.id.to_string());
+        let (Some((_, Ok(example))), Some((_, target))) = (&self.read, self.questions.get(self.class)) else {
+            return;
+        };
+        let (mut example, target, token) = (example.clone(), target.clone(), self.token);
+        let against = self.against.filter(|other| *other != self.class);
+        let target = match against.and_then(|other| self.questions.get(other)) {
+            Some((_, other)) => target.minus(other.clone()),
+            None => target,
+        };
+        if let Some(found) = self.from.and_then(|at| session.training.log().examples().get(at)) {
+            example.sequence.name = found.id.to_string();
+        }
         let seed = session.sample.seed;
         session.jobs.start("explanation", move |job| {
-            let Loaded { snapshot, .. } = &*loaded;
-            let capturer = &snapshot.capturer;
-            let set = LabeledSet::texts(capturer, [(text, Some(class.to_string()))])?;
-            let Some(example) = set.examples().first() else {
-                return Ok(());
-            };
-            let mut example = example.clone();
-            example.sequence.name = name.unwrap_or(example.sequence.name);
-            let target = Target::Class(class);
-            let target = match against.filter(|other| *other != class) {
-                Some(other) => target.minus(Target::Class(other)),
-                None => target,
-            };
+            let capturer = &loaded.snapshot.capturer;
             let params = ExplainParams {
                 seed,
                 ..ExplainParams::default()
@@ -123,33 +158,44 @@ impl Example {
         ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
         self.model.borrow_mut().choose(ui, session);
-        ui.add(
+        let text = ui.add(
             TextEdit::multiline(&mut self.text)
                 .desired_rows(3)
                 .desired_width(f32::INFINITY),
         );
-        let labels = {
-            let model = self.model.borrow();
-            let Some(loaded) = &model.loaded else { return };
-            loaded.snapshot.capturer.model().labels().to_vec()
-        };
-        let name = |class: usize| labels.get(class).cloned().unwrap_or_default();
-        ComboBox::from_label("why")
-            .selected_text(name(self.class))
-            .show_ui(ui, |ui| {
-                for (class, label) in labels.iter().enumerate() {
+        if text.changed() {
+            self.read = None;
+        }
+        self.read();
+        match &self.read {
+            Some((_, Ok(_))) => {}
+            Some((_, Err(why))) => {
+                ui.label(RichText::new(why).color(ui.visuals().error_fg_color));
+                return;
+            }
+            None => return,
+        }
+        let name = |class: usize| self.questions.get(class).map_or("", |(name, _)| name.as_str());
+        let (why, against) = (name(self.class), self.against.map_or("any other", name));
+        Grid::new("question").num_columns(2).show(ui, |ui| {
+            ui.label("why");
+            ComboBox::from_id_salt("why").selected_text(why).show_ui(ui, |ui| {
+                for (class, (label, _)) in self.questions.iter().enumerate() {
                     ui.selectable_value(&mut self.class, class, label.as_str());
                 }
             });
-        let against = self.against.map_or_else(|| "any other".to_owned(), name);
-        ComboBox::from_label("and not")
-            .selected_text(against)
-            .show_ui(ui, |ui| {
-                ui.selectable_value(&mut self.against, None, "any other");
-                for (class, label) in labels.iter().enumerate() {
-                    ui.selectable_value(&mut self.against, Some(class), label.as_str());
-                }
-            });
+            ui.end_row();
+            ui.label("and not");
+            ComboBox::from_id_salt("and not")
+                .selected_text(against)
+                .show_ui(ui, |ui| {
+                    ui.selectable_value(&mut self.against, None, "any other");
+                    for (class, (label, _)) in self.questions.iter().enumerate() {
+                        ui.selectable_value(&mut self.against, Some(class), label.as_str());
+                    }
+                });
+            ui.end_row();
+        });
         if ui.button("Explain").clicked() {
             self.ask(session);
         }

@@ -70,12 +70,12 @@ impl FlipView {
     }
 
     fn controls(&mut self, ui: &mut Ui, session: &Session) {
-        let moments = session.training.log().moments();
+        let moments = session.moments();
         let last = moments.len().saturating_sub(1);
         let mut chosen = self.moments.unwrap_or([0, last]);
         for (slot, label) in chosen.iter_mut().zip(["From", "to"]) {
             ui.label(label);
-            let name = moments.get(*slot).map(ToString::to_string).unwrap_or_default();
+            let name = moments.get(*slot).cloned().unwrap_or_default();
             ComboBox::from_id_salt(label)
                 .selected_text(name)
                 .height(400.0)

@@ -42,8 +42,10 @@ pub(crate) struct Session {
     pub(crate) jobs: Jobs<News>,
     /// Errors on view.
     pub(crate) notes: Notes,
-    /// What is new since the window was opened.
+    /// What the last look at the run brought, in words.
     pub(crate) news: String,
+    /// Names of the moments and of the checkpoints that there were when the window was opened; later ones are marked.
+    pub(crate) first: [BTreeSet<String>; 2],
     /// Which examples are measured.
     pub(crate) sample: Sample,
     /// The filter as it was typed, and why it is none.
@@ -51,7 +53,38 @@ pub(crate) struct Session {
     pub(crate) filter_failure: Option<String>,
 }
 
+/// Names of the moments and of the checkpoints of a training.
+pub(crate) fn names(training: &Training) -> [BTreeSet<String>; 2] {
+    let checkpoints = training.checkpoints().iter().map(|checkpoint| checkpoint.name.clone());
+    let moments = training.log().moments().iter().map(ToString::to_string);
+    [moments.collect(), checkpoints.collect()]
+}
+
+/// A name, with a mark where it is new.
+fn marked(name: String, first: &BTreeSet<String>) -> String {
+    match first.contains(&name) {
+        true => name,
+        false => format!("{name} (new)"),
+    }
+}
+
 impl Session {
+    /// Names of the moments of the log. Those that came since the window was opened are marked.
+    pub(crate) fn moments(&self) -> Vec<String> {
+        let names = self.training.log().moments().iter().map(ToString::to_string);
+        names.map(|name| marked(name, &self.first[0])).collect()
+    }
+
+    /// Names of the checkpoints, marked in the same way.
+    pub(crate) fn checkpoints(&self) -> Vec<String> {
+        let names = self
+            .training
+            .checkpoints()
+            .iter()
+            .map(|checkpoint| checkpoint.name.clone());
+        names.map(|name| marked(name, &self.first[1])).collect()
+    }
+
     /// Selects examples.
     pub(crate) fn select(&mut self, examples: impl IntoIterator<Item = usize>) {
         self.selected = examples.into_iter().collect();

@@ -73,22 +73,17 @@ pub(crate) fn load(training: &Training, place: usize, sample: Sample) -> Result<
 impl Model {
     /// The choice of a checkpoint; loads it where it is another.
     pub(crate) fn choose(&mut self, ui: &mut Ui, session: &Session) {
-        let names: Vec<&str> = session
-            .training
-            .checkpoints()
-            .iter()
-            .map(|one| one.name.as_str())
-            .collect();
+        let names = session.checkpoints();
         let Some(last) = names.len().checked_sub(1) else {
             ui.label("This run has no checkpoint to measure.");
             return;
         };
         let mut chosen = self.chosen.unwrap_or(last).min(last);
         ComboBox::from_id_salt("checkpoint")
-            .selected_text(names[chosen])
+            .selected_text(names[chosen].as_str())
             .show_ui(ui, |ui| {
                 for (place, name) in names.iter().enumerate() {
-                    ui.selectable_value(&mut chosen, place, *name);
+                    ui.selectable_value(&mut chosen, place, name.as_str());
                 }
             });
         let known = self.loaded.as_ref().is_some_and(|loaded| loaded.place == chosen);

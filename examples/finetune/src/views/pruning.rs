@@ -11,7 +11,7 @@ use attn_sdk::{
     },
     study::pruning::{Evaluation, Score, evaluate, write_pruned},
 };
-use eframe::egui::{CentralPanel, Frame, Panel, RichText, Ui};
+use eframe::egui::{Button, CentralPanel, Frame, Panel, RichText, Ui};
 
 use super::{
     Session, View,
@@ -58,9 +58,9 @@ impl Pruning {
             Some(study) => study.importance.grid(Score::AblationZero)?,
             None => {
                 let heads: Vec<_> = loaded.snapshot.capturer.model().info().heads().collect();
-                let values = vec![0.0; heads.len()];
+                let values = vec![f32::NAN; heads.len()];
                 HeadGrid {
-                    what: "importance, not measured yet".into(),
+                    what: "importance".into(),
                     ..HeadGrid::new(heads, HeadCells::Values(values.into()))
                 }
             }
@@ -165,7 +165,13 @@ impl Pruning {
         }
         ui.separator();
         let off = self.model.borrow().mask.off().len();
-        if ui.button(format!("Write the model without {off} heads")).clicked() {
+        let name = match off {
+            0 => "Write the pruned model".to_owned(),
+            1 => "Write the model without 1 head".to_owned(),
+            off => format!("Write the model without {off} heads"),
+        };
+        let write = ui.add_enabled(off > 0, Button::new(name));
+        if write.on_disabled_hover_text("Switch a head off first").clicked() {
             self.write(session);
         }
         if !self.written.is_empty() {

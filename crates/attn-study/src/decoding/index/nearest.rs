@@ -44,6 +44,8 @@ struct Found {
     token: usize,
     distance: f32,
     copies: usize,
+    /// Whether its source is that of the run.
+    own: bool,
 }
 
 impl StateIndex {
@@ -94,7 +96,8 @@ impl StateIndex {
                     found: states.ncols().to_string(),
                 });
             }
-            let found = self.nearest(own.kind, &states, params, &mut reader, progress)?;
+            let source = decoding.source.text.trim();
+            let found = self.nearest((own.kind, source), &states, params, &mut reader, progress)?;
             let places = map.map(|map| map.place(&states, progress)).transpose()?.flatten();
             let first = near.states.len();
             let mut rows = Vec::new();
@@ -103,11 +106,11 @@ impl StateIndex {
                 let mut neighbors = Vec::new();
                 for found in found {
                     let record = reader.pair(found.pair)?;
-                    let same = record.pair.source.trim() == decoding.source.text.trim();
                     let agrees = record.ids(own.kind).get(found.token) == row.ids.get(token);
-                    compared += usize::from(!same);
-                    agreeing += usize::from(!same && agrees);
-                    if neighbors.len() == params.kept {
+                    let listed = compared < params.kept;
+                    compared += usize::from(!found.own);
+                    agreeing += usize::from(!found.own && agrees);
+                    if !listed {
                         continue;
                     }
                     let next = near.pairs.len();
@@ -121,7 +124,7 @@ impl StateIndex {
                         token: found.token,
                         distance: found.distance,
                         copies: found.copies,
-                        own: same,
+                        own: found.own,
                         agrees,
                         place: None,
                     });
@@ -149,10 +152,11 @@ impl StateIndex {
         Ok(near)
     }
 
-    /// The nearest of each state, equal ones folded.
+    /// The nearest of each state of a source, equal ones folded: as many of other sources as are asked for, and those of its own
+    /// among them.
     fn nearest(
         &self,
-        kind: StateKind,
+        (kind, source): (StateKind, &str),
         states: &Array2<f32>,
         params: &NeighborhoodParams,
         reader: &mut Reader<'_>,
@@ -161,7 +165,7 @@ impl StateIndex {
         let Some(search) = self.search(kind, params.exact) else {
             return Ok(Vec::new());
         };
-        let wanted = params.neighbors.max(params.kept).clamp(1, search.len().max(1));
+        let wanted = params.neighbors.clamp(1, search.len().max(1));
         let mut found: Vec<Vec<Found>> = Vec::new();
         for row in states.rows() {
             let query = row.to_vec();
@@ -173,9 +177,9 @@ impl StateIndex {
             let mut asked = 2 * wanted;
             loop {
                 let matches = search.query(query, asked, progress)?;
-                let folded = fold(kind, matches.indices(0), matches.distances(0), wanted, reader)?;
+                let (folded, others) = fold((kind, source), matches.indices(0), matches.distances(0), wanted, reader)?;
                 let all = matches.indices(0).len() < asked || asked >= MOST * wanted;
-                if folded.len() >= wanted || all {
+                if others >= wanted || all {
                     found.push(folded);
                     break;
                 }
@@ -186,14 +190,15 @@ impl StateIndex {
     }
 }
 
-/// Joins states of the same text up to their token, which are equal.
+/// Joins states of the same text up to their token, which are equal. Ends with the last of the wanted ones of other sources, and says
+/// how many of those there are.
 fn fold(
-    kind: StateKind,
+    (kind, source): (StateKind, &str),
     rows: &[u32],
     distances: &[f32],
     wanted: usize,
     reader: &mut Reader<'_>,
-) -> Result<Vec<Found>, Error> {
+) -> Result<(Vec<Found>, usize), Error> {
     let mut found: Vec<Found> = Vec::new();
     let mut known: HashMap<(usize, String, Vec<u32>), usize> = HashMap::new();
     for (&row, &distance) in rows.iter().zip(distances) {
@@ -214,11 +219,16 @@ fn fold(
                 token,
                 distance,
                 copies: 1,
+                own: record.pair.source.trim() == source,
             });
         }
     }
-    found.truncate(wanted);
-    Ok(found)
+    let others = || (1..).zip(&found).filter(|(_, found)| !found.own);
+    let (count, last) = (others().count().min(wanted), others().nth(wanted.saturating_sub(1)));
+    if let Some(last) = last.map(|(place, _)| place) {
+        found.truncate(last);
+    }
+    Ok((found, count))
 }
 
 impl StateIndex {

@@ -15,9 +15,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NeighborhoodParams {
-    /// Neighbors that are compared with each prediction. Default 100.
+    /// Neighbors that are compared with each prediction, of other sources than that of the run; at least 1. Default 100.
     pub neighbors: usize,
-    /// Neighbors that are kept and drawn. Default 20.
+    /// At most so many of them, the nearest, are kept and drawn; those of the run's own source among them are kept beside. Default 20.
     pub kept: usize,
     /// Compares with all states instead of searching. Default: no.
     pub exact: bool,
@@ -108,7 +108,7 @@ pub struct StateNeighbors {
     pub token: usize,
     /// Its place on the map.
     pub place: Option<[f32; 2]>,
-    /// How many neighbors were compared with the token: those of other sources.
+    /// How many neighbors were compared with the token, all of other sources: as many as were asked for, unless the index has fewer.
     pub compared: usize,
     /// How many of them have the same token.
     pub agreeing: usize,

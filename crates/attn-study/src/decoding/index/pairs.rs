@@ -33,7 +33,7 @@ pub struct Pairs {
 impl Pairs {
     /// Reads a file of pairs, or a file of sources and one of targets. `.jsonl` and `.ndjson` hold objects with `source` and
     /// `target`; any other single file has SOURCE TAB TARGET, and what follows another TAB is left out. A bad line leaves the
-    /// rest. Blank lines are passed over, in two files those that are blank in both.
+    /// rest. Blank lines are passed over, in two files those that are blank in both; a line with a TAB is not blank.
     ///
     /// ```
     /// use attn_study::decoding::Pairs;
@@ -67,7 +67,9 @@ impl Pairs {
                 let place = format!("{}, {}", sources.as_ref().display(), targets.as_ref().display());
                 let mut found = Self::default();
                 for (line, (source, target)) in (1..).zip(first.into_iter().zip(second)) {
-                    found.push(&place, line, source, target, "a source and a target");
+                    if !source.trim().is_empty() || !target.trim().is_empty() {
+                        found.push(&place, line, source, target, "a source and a target");
+                    }
                 }
                 found
             }
@@ -83,14 +85,17 @@ impl Pairs {
 
     fn push(&mut self, place: &str, line: usize, source: &str, target: &str, expected: &str) {
         match (source.trim().is_empty(), target.trim().is_empty()) {
-            (true, true) => {}
             (false, false) => self.pairs.push(Pair {
                 line,
                 source: source.to_owned(),
                 target: target.to_owned(),
             }),
-            (empty, _) => {
-                let which = if empty { "an empty source" } else { "an empty target" };
+            (source, target) => {
+                let which = match (source, target) {
+                    (true, true) => "an empty source and an empty target",
+                    (true, false) => "an empty source",
+                    _ => "an empty target",
+                };
                 self.fail(place, line, expected, which.to_owned());
             }
         }
@@ -123,7 +128,10 @@ fn one(path: &Path) -> Result<Pairs, Error> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let objects = ["jsonl", "ndjson"].iter().any(|own| ending.eq_ignore_ascii_case(own));
     let mut found = Pairs::default();
-    for (line, content) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+    for (line, content) in (1..).zip(text.lines()) {
+        if content.trim().is_empty() && (objects || !content.contains('\t')) {
+            continue;
+        }
         if objects {
             object(&mut found, &place, line, content);
             continue;
@@ -166,7 +174,10 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             path
         };
-        let tsv = write("a.tsv", "\u{feff}a\tb\textra\n\n\tonly target\nx\t \nc\td\n");
+        let tsv = write(
+            "a.tsv",
+            "\u{feff}a\tb\textra\n\n\tonly target\nx\t \nc\td\n\t\n  \n \t \n",
+        );
         let found = Pairs::read(&[tsv]).unwrap();
         let lines: Vec<usize> = found.pairs.iter().map(|pair| pair.line).collect();
         assert_eq!((lines, found.pairs[0].source.as_str()), (vec![1, 5], "a"));
@@ -179,14 +190,24 @@ mod tests {
             words[1].contains("line 4") && words[1].contains("empty target"),
             "{words:?}"
         );
+        // A TAB alone is a pair without texts.
+        let empty = |line: &str, at: usize| {
+            words[at].contains(line) && words[at].contains("an empty source and an empty target")
+        };
+        assert!(
+            words.len() == 4 && empty("line 6", 2) && empty("line 8", 3),
+            "{words:?}"
+        );
 
         let jsonl = write(
             "a.jsonl",
-            "{\"source\": \"a\", \"target\": \"b\"}\n{\"source\": 1}\n[\n",
+            "{\"source\": \"a\", \"target\": \"b\"}\n{\"source\": 1}\n[\n{\"source\": \"\", \"target\": \" \"}\n",
         );
         let found = Pairs::read(&[jsonl]).unwrap();
-        assert_eq!((found.pairs.len(), found.errors.len()), (1, 2));
-        assert!(found.errors[0].to_string().contains("line 2") && found.errors[1].to_string().contains("line 3"));
+        assert_eq!((found.pairs.len(), found.errors.len()), (1, 3));
+        for (error, line) in found.errors.iter().zip(["line 2", "line 3", "line 4"]) {
+            assert!(error.to_string().contains(line), "{error}");
+        }
 
         let (a, b) = (write("a.en", "one\n\ntwo\n"), write("b.de", "eins\n\nzwei\n"));
         let found = Pairs::read(&[&a, &b]).unwrap();
