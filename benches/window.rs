@@ -52,10 +52,11 @@ fn matrix() -> Matrix {
 }
 
 fn window(matrix: Option<Matrix>) -> Harness<'static, Content> {
-    let state = create_render_state(default_wgpu_setup(), RendererOptions::PREDICTABLE);
+    let state = create_render_state(default_wgpu_setup(), RendererOptions::default());
     let content = matrix.map(|matrix| (SceneView::new(&state, "heads"), ViewState::default(), matrix));
     Harness::builder()
         .with_size(SIZE)
+        .with_step_dt(1.0 / 60.0)
         .renderer(WgpuTestRenderer::from_render_state(state))
         .build_ui_state(
             |ui, content: &mut Content| {
