@@ -552,7 +552,7 @@ fn a_padded_generation_is_one_pass_over_its_text_alone() {
             attention_mask: rows(&[filled(&vec![1; own.len()], 0), vec![1; longer.len()]]),
             ..Inputs::default()
         };
-        let alone = Inputs::from_ids(&[own.clone()], 0).unwrap();
+        let alone = Inputs::from_ids(std::slice::from_ref(&own), 0).unwrap();
         let prompt = if translates { 1 } else { own.len() };
         let list: Vec<Intervention> = everywhere(&model, prompt)
             .into_iter()
