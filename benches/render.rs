@@ -27,9 +27,8 @@ use attn_render::{
     scene::Blending,
     svg,
 };
-use criterion::{Criterion, criterion_group};
-
 use cost::measured;
+use criterion::{Criterion, criterion_group};
 
 const SIDE: usize = 12;
 const POINTS: usize = 10_112;

@@ -23,12 +23,11 @@ use attn_render::{
     ViewState,
     plots::{Coordinates, Matrix, MatrixPanel},
 };
+use cost::measured;
 use egui_kittest::{
     Harness,
     wgpu::{WgpuTestRenderer, create_render_state, default_wgpu_setup},
 };
-
-use cost::measured;
 
 const LAYERS: usize = 6;
 const HEADS: usize = 12;

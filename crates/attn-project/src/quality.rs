@@ -416,7 +416,7 @@ fn score_rows(space: &Original<'_>, layout: &Layout, rows: &[usize], params: &Qu
         .collect())
 }
 
-/// The `k` points with the least scores, nearest first; as many zeros as scores.
+/// The `k` points with the least scores, nearest first. There are as many zeros as scores.
 fn nearest(scores: &[f32], zeros: &[f32], k: usize) -> Vec<u32> {
     let mut nearest = Nearest::new(k);
     nearest.scan(scores, zeros, 0);

@@ -49,7 +49,7 @@ struct Packed<P> {
 
 /// A place along the map.
 trait Place: Copy + Default + Sync {
-    /// More points than this: reading at any such place needs no check.
+    /// Where there are at least so many points, every such place is one of them, and reading there needs no check.
     const BELOW: usize;
 
     fn new(place: u32) -> Self;
@@ -133,7 +133,7 @@ impl<'a, const D: usize> Attraction<'a, D> {
 }
 
 impl<P: Place> Packed<P> {
-    /// Copies the rows in this order; the neighbors that fill a vector get these slots.
+    /// Copies the rows in the order of the map. Neighbors that fill a vector go to `slots` of it, one after another.
     fn pack(&mut self, affinities: &Affinities, order: &[(u64, u32)], places: &[u32], slots: &[usize]) {
         self.offsets.clear();
         self.columns.clear();

@@ -110,7 +110,7 @@ pub(super) fn descend<const D: usize, F: Repulsion<D>>(
                 motion,
                 ..
             } = frame;
-            if iteration % ARRANGED == 0 {
+            if iteration > 0 && iteration % ARRANGED == 0 {
                 attraction.arrange(y);
             }
             attraction.update(y);
