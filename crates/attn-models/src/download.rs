@@ -6,10 +6,11 @@
 //! links are those of the hub's own library (crate `hf-hub`), so that each uses what the other has downloaded.
 
 use std::{
+    cell::Cell,
     collections::BTreeSet,
     env,
     ffi::OsString,
-    fmt, fs,
+    fmt, fs, panic,
     path::{Component, Path, PathBuf},
 };
 
@@ -160,8 +161,8 @@ impl Hub {
     /// `organization/model@revision`. Gives the folder for [`Checkpoint::open`](crate::Checkpoint::open). With an adapter comes the
     /// model that it names.
     ///
-    /// Each file is a stage of progress, counted in bytes. A cancellation is heard between files: a file that has begun is
-    /// finished first. What was downloaded stays, also a part of a file whose connection broke, and the next call goes on from
+    /// Each file is a stage of progress, counted in bytes. A cancellation is heard between files and once per MiB, but in a program
+    /// whose panics abort only between files. What was downloaded stays, also a part of a file, and the next call goes on from
     /// there. Connections have no time limit but the system's.
     ///
     /// # Errors
@@ -410,14 +411,20 @@ impl Fetch<'_> {
         if path.is_file() {
             return Ok(());
         }
+        let stopped = Cell::new(false);
         let bar = Bar {
             progress: self.progress,
             stage: format!("{STAGE} {name}"),
             total: 0,
             done: 0,
             reported: 0,
+            stopped: &stopped,
         };
+        let stage = bar.stage.clone();
         let done = guard("hf-hub", || self.repo.download_with_progress(name, bar));
+        if stopped.get() && !path.is_file() {
+            return Err(attn_core::Error::Cancelled { stage }.into());
+        }
         let done = done
             .map_err(Refusal::Answer)
             .and_then(|done| done.map_err(|error| refusal(&error)));
@@ -467,6 +474,7 @@ struct Bar<'a> {
     total: usize,
     done: usize,
     reported: usize,
+    stopped: &'a Cell<bool>,
 }
 
 impl hf_hub::api::Progress for Bar<'_> {
@@ -479,8 +487,13 @@ impl hf_hub::api::Progress for Bar<'_> {
         self.done = self.done.saturating_add(size);
         if self.done - self.reported >= REPORTED || self.done >= self.total {
             self.reported = self.done;
-            // The library has no way to stop; the caller is asked again before the next file.
-            let _ = self.progress.update(&self.stage, self.done.min(self.total), self.total);
+            let said = self.progress.update(&self.stage, self.done.min(self.total), self.total);
+            if said.is_break() && self.done < self.total && cfg!(panic = "unwind") {
+                // The library has no other way to stop. This is no panic: no hook runs and nothing is printed. Locks and
+                // files of the library close as it unwinds, and the bytes that were written stay.
+                self.stopped.set(true);
+                panic::resume_unwind(Box::new(()));
+            }
         }
     }
 

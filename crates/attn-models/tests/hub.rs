@@ -349,7 +349,7 @@ fn a_download_that_was_cancelled_goes_on() {
         "download config.json" => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    // What stops within a file is heard after it.
+    // A small file is there before anybody is asked.
     let asked = Mutex::new(false);
     let once = |stage: &str, done: usize, total: usize| {
         let mut stopped = asked.lock().unwrap();
@@ -377,4 +377,45 @@ fn a_download_that_was_cancelled_goes_on() {
             .count(),
         3
     );
+}
+
+/// A file of 5 MiB, stopped after the second: it goes on from there.
+#[test]
+fn a_download_is_cancelled_within_a_file() {
+    let mut models = models();
+    let large: Vec<u8> = (0..5 << 20).map(|at: u32| (at % 251) as u8).collect();
+    models
+        .get_mut("org/tiny")
+        .unwrap()
+        .insert("tokenizer.json".to_owned(), large.clone());
+    let (server, cache) = (Server::start(models), tempfile::tempdir().unwrap());
+    let hub = Hub::new(&server.address, cache.path());
+    let stop = |stage: &str, done: usize, _: usize| match stage {
+        "download tokenizer.json" if done >= 2 << 20 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let cancelled = hub.download("org/tiny", &stop).unwrap_err();
+    assert!(cancelled.is_cancelled(), "{cancelled}");
+    let blobs = cache.path().join("models--org--tiny/blobs");
+    let sizes = || -> Vec<u64> {
+        let files = fs::read_dir(&blobs).unwrap().map(|file| file.unwrap());
+        let parts = files.filter(|file| !file.file_name().to_string_lossy().ends_with(".lock"));
+        parts.map(|file| file.metadata().unwrap().len()).collect()
+    };
+    let [part] = sizes()[..] else { panic!("{:?}", sizes()) };
+    assert!((1 << 20..5 << 20).contains(&part), "{part}");
+    let first = Mutex::new(None);
+    let watch = |stage: &str, done: usize, _: usize| {
+        if stage == "download tokenizer.json" {
+            first.lock().unwrap().get_or_insert(done);
+        }
+        ControlFlow::Continue(())
+    };
+    let folder = hub.download("org/tiny", &watch).unwrap();
+    assert_eq!(
+        first.into_inner().unwrap(),
+        Some(part as usize),
+        "what is there is not asked for again"
+    );
+    assert_eq!(fs::read(folder.join("tokenizer.json")).unwrap(), large);
 }
