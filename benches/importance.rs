@@ -9,11 +9,12 @@
     reason = "a bench that cannot run has nothing to report"
 )]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use attn_models::{
-    Capturer, Gradients, Inputs, Model, Weights,
+    Capturer, Checkpoint, Gradients, Inputs, Model, Weights,
     attribute::{Examples, Labels, Target, head_gradients, taylor_importance},
+    candle::DType,
 };
 use attn_sdk::{
     embedded::{self, sentences},
@@ -50,16 +51,23 @@ fn benches(c: &mut Criterion) {
     let config = r#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6,
         "num_attention_heads": 12, "intermediate_size": 1536, "max_position_embeddings": 512,
         "architectures": ["BertForSequenceClassification"], "id2label": {"0": "a", "1": "b"}}"#;
+    // Written and opened as a checkpoint is: its weights are constants.
+    let folder = tempfile::tempdir().unwrap();
     let weights = Weights::initialize(1);
-    let trained = Model::build("MiniLM shape", config, &weights, Gradients::On).unwrap();
+    Model::build("MiniLM shape", config, &weights, Gradients::Off).unwrap();
+    weights
+        .save(folder.path().join("model.safetensors"), DType::F32)
+        .unwrap();
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    let model = Model::load(&Checkpoint::open(folder.path()).unwrap()).unwrap();
     let examples = batches(30522, 2);
     group.bench_function("MiniLM shape, 1,000 examples, Taylor expansion", |b| {
-        b.iter(|| taylor_importance(&trained, &examples, &()).unwrap());
+        b.iter(|| taylor_importance(&model, &examples, &()).unwrap());
     });
     group.bench_function("MiniLM shape, 1,000 examples, head-mask gradients", |b| {
-        b.iter(|| head_gradients(&trained, &examples, &()).unwrap());
+        b.iter(|| head_gradients(&model, &examples, &()).unwrap());
     });
-    drop((trained, weights));
+    drop((model, weights));
 
     let checkpoint = embedded::SENTIMENT.checkpoint().unwrap();
     let capturer = Capturer::load(&checkpoint).unwrap();

@@ -72,6 +72,7 @@ mod tensor_file;
 mod third_party;
 pub mod tokenizer;
 pub mod towers;
+mod turns;
 mod vocabulary;
 mod weight_files;
 mod weights;

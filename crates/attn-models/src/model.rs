@@ -391,6 +391,15 @@ impl Model {
         self.run(inputs, self.layout(inputs), self.pass(tap, Gradients::On))
     }
 
+    /// The same with other attentions in place of some of the model's.
+    pub(crate) fn differentiable_with(&self, blocks: &[MultiHead], inputs: &Inputs) -> Result<Output> {
+        let pass = Pass {
+            blocks,
+            ..self.pass(&mut (), Gradients::On)
+        };
+        self.run(inputs, self.layout(inputs), pass)
+    }
+
     /// The same as the rest of an earlier pass, as [`forward_from`](Self::forward_from).
     pub(crate) fn differentiable_from(&self, start: &Start, inputs: &Inputs, tap: &mut dyn Tap) -> Result<Output> {
         let pass = Pass {
@@ -431,6 +440,7 @@ impl Model {
             logits: true,
             padding: None,
             start: None,
+            blocks: &[],
         }
     }
 

@@ -370,15 +370,7 @@ fn heads_are_scored_and_pruned_by_their_own_loss_and_metric() {
         let checkpoint = checkpoint(kind);
         let capturer = Capturer::load(&checkpoint).unwrap();
         let set = set(&capturer, kind);
-        let study = HeadStudy::run(
-            &capturer,
-            Some(&checkpoint),
-            &set,
-            Some(&set.subset(&[0, 1, 2])),
-            &params(),
-            &(),
-        )
-        .unwrap();
+        let study = HeadStudy::run(&capturer, &set, Some(&set.subset(&[0, 1, 2])), &params(), &()).unwrap();
         assert_eq!(study.importance.scores.len(), 5, "{:?}", study.importance.notes);
         let (name, unit) = match kind {
             Head::Labels => ("micro F1", "binary cross entropy (nats)"),
@@ -611,7 +603,7 @@ fn texts_that_a_model_writes_are_asked_for() {
                 ["2 examples are left out, expected a text, and a text in `gold`: e3, e4"]
             );
         }
-        let study = HeadStudy::run(&capturer, None, &set, None, &params(), &()).unwrap();
+        let study = HeadStudy::run(&capturer, &set, None, &params(), &()).unwrap();
         assert_eq!(study.importance.heads.len(), capturer.model().info().heads().count());
     }
     // A classifier writes nothing, and a model that writes is asked for no class.

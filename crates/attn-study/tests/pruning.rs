@@ -248,7 +248,7 @@ fn scores_are_those_of_their_definitions() {
     let checkpoint = SENTIMENT.checkpoint().unwrap();
     let capturer = load(SENTIMENT);
     let set = sentiment_set(&capturer);
-    let found = importance(&capturer, Some(&checkpoint), &set, &params(), &()).unwrap();
+    let found = importance(&capturer, &set, &params(), &()).unwrap();
     assert!(found.notes.is_empty(), "{:?}", found.notes);
     assert_eq!(found.scores.len(), 5);
     // Example by example, alone.
@@ -313,10 +313,6 @@ fn scores_are_those_of_their_definitions() {
         Some("layer,head,taylor,michel,michel_layer,ablation_zero,ablation_mean")
     );
     assert_eq!(table.lines().count(), 17);
-    // Without the checkpoint there is no Taylor expansion, and it is said.
-    let without = importance(&capturer, None, &set, &params(), &()).unwrap();
-    assert!(without.score(Score::Taylor).is_none() && without.notes.len() == 1);
-    assert_eq!(without.score(Score::Michel), found.score(Score::Michel));
 }
 
 #[test]
@@ -580,7 +576,7 @@ fn studies_write_their_plots_tables_and_words() {
     let capturer = load(SENTIMENT);
     let checkpoint = SENTIMENT.checkpoint().unwrap();
     let set = sentiment_set(&capturer);
-    let heads = HeadStudy::run(&capturer, Some(&checkpoint), &set, Some(&set), &params(), &()).unwrap();
+    let heads = HeadStudy::run(&capturer, &set, Some(&set), &params(), &()).unwrap();
     assert_eq!(heads.plots().len(), 8);
     let view = attn_study::attn_render::ViewState::default();
     for (name, plot) in heads.plots() {
@@ -665,7 +661,6 @@ fn findings() {
         .push(&mut file, attn_embedded::SENTIMENT_LOG.as_bytes(), &())
         .unwrap();
     let log = reader.into_log();
-    let checkpoint = SENTIMENT.checkpoint().unwrap();
     let capturer = load(SENTIMENT);
     let set = LabeledSet::of_log(&capturer, &log, LabeledSet::dev_places(&log)).unwrap();
     let [chosen, held_out] = set.halves(0);
@@ -673,7 +668,7 @@ fn findings() {
         greedy_examples: 128,
         ..PruningParams::default()
     };
-    let study = HeadStudy::run(&capturer, Some(&checkpoint), &chosen, Some(&held_out), &params, &()).unwrap();
+    let study = HeadStudy::run(&capturer, &chosen, Some(&held_out), &params, &()).unwrap();
     println!("{}", study.markdown());
     for curve in &study.curves {
         let metrics: Vec<String> = curve.steps.iter().map(|step| format!("{:.3}", step.metric)).collect();

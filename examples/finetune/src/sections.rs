@@ -96,14 +96,7 @@ impl Sections {
             ..
         } = loaded;
         let held_out = (!held_out.is_empty()).then_some(held_out);
-        let study = HeadStudy::run(
-            &snapshot.capturer,
-            Some(&snapshot.checkpoint),
-            set,
-            held_out,
-            &params(self.sample),
-            progress,
-        )?;
+        let study = HeadStudy::run(&snapshot.capturer, set, held_out, &params(self.sample), progress)?;
         self.plots.extend(study.plots());
         self.tables.extend(study.tables());
         self.markdown.push_str(&study.markdown());

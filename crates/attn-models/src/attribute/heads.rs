@@ -3,11 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use attn_core::{Attention, HeadId, ModelInfo, Progress, ndarray::Array2, progress::step};
+use attn_core::{Attention, HeadId, ModelInfo, Progress, ndarray::Array2};
 use candle_core::{Tensor, Var};
 
-use super::target::{Examples, values};
-use crate::{Error, Model, Point, Result, Site, Tap};
+use super::{
+    done::Done,
+    target::{Examples, values},
+};
+use crate::{
+    Error, Model, Point, Result, Site, Tap,
+    turns::{in_order, under_way},
+};
 
 /// One number per head of one of a model's attentions.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,39 +115,52 @@ impl HeadGradients {
 /// # Errors
 /// As [`input_gradients`](crate::attribute::input_gradients); cancellation.
 pub fn head_gradients(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<HeadGradients> {
+    let done = Done::new("head gradients", batches.len(), progress);
+    let of_batch = |at: usize| -> Result<Vec<_>> {
+        done.before()?;
+        let found = of_batch(model, &batches[at])?;
+        done.after();
+        Ok(found)
+    };
     let mut examples = Vec::new();
-    for (done, batch) in batches.iter().enumerate() {
-        step(progress, "head gradients", done, batches.len())?;
-        let mut masks = Masks::default();
-        let output = model.differentiable(&batch.inputs, &mut masks)?;
-        let values = values(model, &output, &batch.targets)?;
-        let gradients = values.sum_all()?.backward()?;
-        let values: Vec<f32> = values.to_vec1()?;
-        let mut grids: Vec<_> = values.iter().map(|_| HeadGrid::zeros(model.info())).collect();
-        for (site, mask) in &masks.seen {
-            let Some(gradient) = gradients.get(mask) else { continue };
-            let rows: Vec<Vec<f32>> = gradient.flatten_from(1)?.to_vec2()?;
-            if rows.len() != grids.len() {
-                return Err(Error::input(
-                    "targets",
-                    format!("{} sequences", rows.len()),
-                    grids.len().to_string(),
-                ));
-            }
-            for (grids, row) in grids.iter_mut().zip(rows) {
-                let Some(grid) = grids.iter_mut().find(|grid| grid.attention == site.attention) else {
-                    continue;
-                };
-                for (head, value) in row.into_iter().enumerate() {
-                    if let Some(cell) = grid.values.get_mut((site.layer, head)) {
-                        *cell = value;
-                    }
+    let add = |found: Vec<_>| -> Result<()> {
+        examples.extend(found);
+        Ok(())
+    };
+    in_order(batches.len(), under_way(model.device()), of_batch, add)?;
+    Ok(HeadGradients { examples })
+}
+
+/// The value and the gradients of every sequence of a batch.
+fn of_batch(model: &Model, batch: &Examples) -> Result<Vec<(f32, Vec<HeadGrid>)>> {
+    let mut masks = Masks::default();
+    let output = model.differentiable(&batch.inputs, &mut masks)?;
+    let values = values(model, &output, &batch.targets)?;
+    let gradients = values.sum_all()?.backward()?;
+    let values: Vec<f32> = values.to_vec1()?;
+    let mut grids: Vec<_> = values.iter().map(|_| HeadGrid::zeros(model.info())).collect();
+    for (site, mask) in &masks.seen {
+        let Some(gradient) = gradients.get(mask) else { continue };
+        let rows: Vec<Vec<f32>> = gradient.flatten_from(1)?.to_vec2()?;
+        if rows.len() != grids.len() {
+            return Err(Error::input(
+                "targets",
+                format!("{} sequences", rows.len()),
+                grids.len().to_string(),
+            ));
+        }
+        for (grids, row) in grids.iter_mut().zip(rows) {
+            let Some(grid) = grids.iter_mut().find(|grid| grid.attention == site.attention) else {
+                continue;
+            };
+            for (head, value) in row.into_iter().enumerate() {
+                if let Some(cell) = grid.values.get_mut((site.layer, head)) {
+                    *cell = value;
                 }
             }
         }
-        examples.extend(values.into_iter().zip(grids));
     }
-    Ok(HeadGradients { examples })
+    Ok(values.into_iter().zip(grids).collect())
 }
 
 /// A tap that multiplies what every head reads by a variable of ones `[batch, 1, heads, 1]`.

@@ -1,32 +1,34 @@
 //! Importance of heads by the first-order Taylor expansion in their parameters: Li et al. 2021, "T3-Vis"; the criterion
 //! is that of Molchanov et al. 2019, "Importance estimation for neural network pruning", equation 8.
 
-use attn_core::{Attention, Progress, progress::step};
+use attn_core::Progress;
 use candle_core::{Tensor, backprop::GradStore};
 
 use super::{
+    done::Done,
     heads::HeadGrid,
     target::{Examples, values},
 };
 use crate::{
     Error, Model, Result,
-    blocks::{Linear, MultiHead, Qkv},
+    blocks::MultiHead,
+    turns::{in_order, under_way},
 };
 
 /// `sum (g w)^2` over the parameters of each head, with `g` the gradient of the mean target over all examples: its rows
 /// of the query, key and value maps with their biases, and its columns of the output map.
 ///
 /// The sum is the squared change of the target, to first order, if each parameter were set to 0 on its own. A key/value
-/// head that several query heads share counts fully for each. The model must have been built from trainable
-/// weights ([`Weights::finetune`](crate::Weights::finetune)).
+/// head that several query heads share counts fully for each. Any model will do: for the time of the call its attentions
+/// run with variables in place of their weights. Other weights have no gradients, unless they are variables themselves.
 ///
 /// ```
 /// use attn_models::{Gradients, Inputs, Model, Weights, attribute::{Examples, Target, taylor_importance}};
 ///
 /// let config = r#"{"model_type": "gpt2", "vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2,
 ///                  "architectures": ["GPT2LMHeadModel"]}"#;
-/// // Of a checkpoint: `Weights::finetune(&checkpoint, 0)`.
-/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::On)?;
+/// // Of a checkpoint: `Model::load(&checkpoint)`.
+/// let model = Model::build("tiny", config, &Weights::initialize(1), Gradients::Off)?;
 /// let inputs = Inputs::from_ids(&[vec![5, 6, 7]], 0)?;
 /// let examples = Examples { inputs, targets: vec![Target::Token { position: 2, token: 9 }] };
 /// let importance = taylor_importance(&model, &[examples], &())?;
@@ -35,17 +37,22 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// As [`head_gradients`](crate::attribute::head_gradients); [`Error::Intervention`] for a model whose weights are not
-/// trainable.
+/// As [`head_gradients`](crate::attribute::head_gradients); [`Error::Intervention`] for a family that does not give the
+/// maps of its heads.
 pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<Vec<HeadGrid>> {
+    let parameters = Parameters::of(model)?;
     let mut sums: Vec<Option<Tensor>> = Vec::new();
     let mut examples = 0_usize;
-    for (done, batch) in batches.iter().enumerate() {
-        step(progress, "taylor importance", done, batches.len())?;
-        let output = model.differentiable(&batch.inputs, &mut ())?;
-        let values = values(model, &output, &batch.targets)?;
-        examples += values.elem_count();
-        let found = Parameters::of(model)?.gradients(&values.sum_all()?.backward()?)?;
+    let done = Done::new("taylor importance", batches.len(), progress);
+    let gradients = |at: usize| -> Result<_> {
+        done.before()?;
+        let values = parameters.values(model, &batches[at])?;
+        let found = parameters.gradients(&values.sum_all()?.backward()?)?;
+        done.after();
+        Ok((values.elem_count(), found))
+    };
+    let add = |(count, found): (usize, Vec<Option<Tensor>>)| -> Result<()> {
+        examples += count;
         sums.resize(found.len(), None);
         for (sum, gradient) in sums.iter_mut().zip(found) {
             *sum = match (sum.take(), gradient) {
@@ -53,12 +60,14 @@ pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Pro
                 (sum, gradient) => sum.or(gradient),
             };
         }
-    }
+        Ok(())
+    };
+    in_order(batches.len(), under_way(model.device()), gradients, add)?;
     let mean = |sum: Option<Tensor>| -> Result<Option<Tensor>> {
         Ok(sum.map(|sum| sum / examples.max(1) as f64).transpose()?)
     };
     let gradients = sums.into_iter().map(mean).collect::<Result<Vec<_>>>()?;
-    Parameters::of(model)?.importance(model, &gradients)
+    parameters.importance(model, &gradients)
 }
 
 /// [`taylor_importance`] of each example alone: one list of grids per example.
@@ -66,27 +75,35 @@ pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Pro
 /// # Errors
 /// As [`taylor_importance`].
 pub fn taylor_per_example(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<Vec<Vec<HeadGrid>>> {
-    let mut grids = Vec::new();
-    for (done, batch) in batches.iter().enumerate() {
-        step(progress, "taylor importance", done, batches.len())?;
-        let output = model.differentiable(&batch.inputs, &mut ())?;
-        let values = values(model, &output, &batch.targets)?;
-        let parameters = Parameters::of(model)?;
-        for example in 0..values.elem_count() {
+    let parameters = Parameters::of(model)?;
+    let done = Done::new("taylor importance", batches.len(), progress);
+    let of_batch = |at: usize| -> Result<Vec<_>> {
+        done.before()?;
+        let values = parameters.values(model, &batches[at])?;
+        let of_example = |example: usize| {
             let gradients = parameters.gradients(&values.get(example)?.backward()?)?;
-            grids.push(parameters.importance(model, &gradients)?);
-        }
-    }
+            parameters.importance(model, &gradients)
+        };
+        let grids = (0..values.elem_count()).map(of_example).collect::<Result<_>>()?;
+        done.after();
+        Ok(grids)
+    };
+    let mut grids = Vec::new();
+    let add = |found: Vec<_>| -> Result<()> {
+        grids.extend(found);
+        Ok(())
+    };
+    in_order(batches.len(), under_way(model.device()), of_batch, add)?;
     Ok(grids)
 }
 
-/// The attention blocks of a model, layer by layer.
-struct Parameters<'a> {
-    blocks: Vec<(Attention, usize, &'a MultiHead)>,
+/// The attentions of a model with variables in place of their weights, layer by layer.
+struct Parameters {
+    blocks: Vec<MultiHead>,
 }
 
-impl<'a> Parameters<'a> {
-    fn of(model: &'a Model) -> Result<Self> {
+impl Parameters {
+    fn of(model: &Model) -> Result<Self> {
         let mut blocks = Vec::new();
         for info in &model.info().attentions {
             for layer in info.attending_layers() {
@@ -96,27 +113,24 @@ impl<'a> Parameters<'a> {
                     expected: "a family that gives the weights of its heads".to_owned(),
                     found: format!("`{}`", model.info().family),
                 })?;
-                blocks.push((info.attention, layer, block));
+                blocks.push(block.with_variables()?);
             }
         }
         Ok(Self { blocks })
     }
 
-    /// Gradients of every matrix and bias, in the order of [`maps`].
+    /// The targets of a batch: `[batch]`.
+    fn values(&self, model: &Model, batch: &Examples) -> Result<Tensor> {
+        let output = model.differentiable_with(&self.blocks, &batch.inputs)?;
+        values(model, &output, &batch.targets)
+    }
+
+    /// Gradients of every matrix and bias, in the order of [`MultiHead::maps`].
     fn gradients(&self, gradients: &GradStore) -> Result<Vec<Option<Tensor>>> {
         let mut all = Vec::new();
-        for (_, _, block) in &self.blocks {
-            for map in maps(block) {
-                let (weight, bias) = map.gradients(gradients)?;
-                all.extend([weight, bias]);
-            }
-        }
-        if !all.is_empty() && all.iter().all(Option::is_none) {
-            return Err(Error::Intervention {
-                place: "taylor importance".to_owned(),
-                expected: "a model built from trainable weights".to_owned(),
-                found: "weights without gradients".to_owned(),
-            });
+        for map in self.blocks.iter().flat_map(MultiHead::maps) {
+            let (weight, bias) = map.gradients(gradients)?;
+            all.extend([weight, bias]);
         }
         Ok(all)
     }
@@ -124,8 +138,8 @@ impl<'a> Parameters<'a> {
     fn importance(&self, model: &Model, gradients: &[Option<Tensor>]) -> Result<Vec<HeadGrid>> {
         let mut grids = HeadGrid::zeros(model.info());
         let mut gradients = gradients.chunks(2);
-        for (attention, layer, block) in &self.blocks {
-            let maps = maps(block);
+        for block in &self.blocks {
+            let maps = block.maps();
             let last = maps.len() - 1;
             // Per output of query, key and value, one after the other; per input of the output map.
             let (mut inner, mut outer) = (Vec::new(), Vec::new());
@@ -146,7 +160,7 @@ impl<'a> Parameters<'a> {
                     inner.extend(sums);
                 }
             }
-            let grid = grids.iter_mut().find(|grid| grid.attention == *attention);
+            let grid = grids.iter_mut().find(|grid| grid.attention == block.attention);
             let Some(grid) = grid else { continue };
             let head_dim = block.shape.head_dim;
             let sum = |values: &[f64], start: usize| -> f64 { values.iter().skip(start).take(head_dim).sum() };
@@ -157,21 +171,13 @@ impl<'a> Parameters<'a> {
                     .map(|place| sum(&inner, place * head_dim))
                     .sum::<f64>()
                     + sum(&outer, head * head_dim);
-                if let Some(cell) = grid.values.get_mut((*layer, head)) {
+                if let Some(cell) = grid.values.get_mut((block.layer, head)) {
                     let total = total as f32;
                     *cell = total;
                 }
             }
         }
         Ok(grids)
-    }
-}
-
-/// The maps of an attention: those of queries, keys and values, then that of the output.
-fn maps(block: &MultiHead) -> Vec<&Linear> {
-    match &block.qkv {
-        Qkv::Separate { query, key, value } => vec![query, key, value, &block.output],
-        Qkv::Joint(joint) | Qkv::JointPerGroup(joint) => vec![joint, &block.output],
     }
 }
 

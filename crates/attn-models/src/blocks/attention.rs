@@ -72,6 +72,15 @@ pub enum Qkv {
     JointPerGroup(Linear),
 }
 
+impl Qkv {
+    fn maps(&self) -> Vec<&Linear> {
+        match self {
+            Self::Separate { query, key, value } => vec![query, key, value],
+            Self::Joint(joint) | Self::JointPerGroup(joint) => vec![joint],
+        }
+    }
+}
+
 /// Norms of queries and keys, before rotation.
 #[derive(Debug, Clone)]
 pub struct HeadNorms {
@@ -145,6 +154,43 @@ impl MultiHead {
         info
     }
 
+    /// The same attention, its maps of variables of their own. Maps of offsets that share a matrix with it still do.
+    pub(crate) fn with_variables(&self) -> Result<Self> {
+        let before = self.qkv.maps();
+        let qkv = match &self.qkv {
+            Qkv::Separate { query, key, value } => Qkv::Separate {
+                query: query.with_variables()?,
+                key: key.with_variables()?,
+                value: value.with_variables()?,
+            },
+            Qkv::Joint(joint) => Qkv::Joint(joint.with_variables()?),
+            Qkv::JointPerGroup(joint) => Qkv::JointPerGroup(joint.with_variables()?),
+        };
+        let mut terms = self.terms.clone();
+        if let Some(offsets) = &mut terms.offsets {
+            for map in [&mut offsets.key, &mut offsets.query].into_iter().flatten() {
+                let mut pairs = before.iter().zip(qkv.maps());
+                if let Some((_, variables)) = pairs.find(|(before, _)| before.shares(map)) {
+                    *map = variables.clone();
+                }
+            }
+        }
+        Ok(Self {
+            qkv,
+            terms,
+            output: self.output.with_variables()?,
+            norms: self.norms.clone(),
+            ..*self
+        })
+    }
+
+    /// The maps of the attention: those of queries, keys and values, then that of the output.
+    pub(crate) fn maps(&self) -> Vec<&Linear> {
+        let mut maps = self.qkv.maps();
+        maps.push(&self.output);
+        maps
+    }
+
     /// The key/value head that a head reads.
     pub(crate) fn shared(&self, head: usize) -> usize {
         head / (self.shape.heads / self.shape.kv_heads.max(1)).max(1)
@@ -184,13 +230,14 @@ impl MultiHead {
         rotation: Option<&Rotation>,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
+        let block = pass.block(self);
         if let Some((key, value)) = pass.source(self.attention, self.layer) {
-            let query = self.query_alone(x, pass)?;
-            return self.read([&query, &key, &value], bias, None, pass);
+            let query = block.query_alone(x, pass)?;
+            return block.read([&query, &key, &value], bias, None, pass);
         }
-        let [query, key, value] = self.split_heads(x, source, rotation, pass)?;
+        let [query, key, value] = block.split_heads(x, source, rotation, pass)?;
         let (key, value) = pass.extend(self.attention, self.layer, key, value)?;
-        self.read([&query, &key, &value], bias, None, pass)
+        block.read([&query, &key, &value], bias, None, pass)
     }
 
     /// Self-attention whose scores have products with vectors of relative offsets, `table` `[batch or 1, buckets, hidden]`,
@@ -205,8 +252,9 @@ impl MultiHead {
         table: &Tensor,
         pass: &mut Pass<'_>,
     ) -> Result<Tensor> {
-        let [query, key, value] = self.split_heads(x, x, None, pass)?;
-        let offsets = match &self.terms.offsets {
+        let block = pass.block(self);
+        let [query, key, value] = block.split_heads(x, x, None, pass)?;
+        let offsets = match &block.terms.offsets {
             Some(maps) => {
                 let layer = OffsetLayer {
                     site: self.site(Point::OffsetKey),
@@ -218,7 +266,7 @@ impl MultiHead {
             }
             None => None,
         };
-        self.read([&query, &key, &value], bias, offsets.as_ref(), pass)
+        block.read([&query, &key, &value], bias, offsets.as_ref(), pass)
     }
 
     /// Queries, keys and values, head by head, after the tap.

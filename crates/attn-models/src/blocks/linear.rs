@@ -1,6 +1,6 @@
 //! Affine maps `x W + b`.
 
-use candle_core::{Tensor, backprop::GradStore};
+use candle_core::{Tensor, Var, backprop::GradStore};
 
 use super::{Activation, Pass, kernels};
 use crate::{Result, Weights};
@@ -249,24 +249,39 @@ impl Linear {
         }
     }
 
-    /// The gradients of [`parameters`](Self::parameters); `None` where a parameter is not trained.
+    /// The same map of variables of its own: a backward pass keeps gradients of variables only.
+    pub(crate) fn with_variables(&self) -> Result<Self> {
+        let variable = |tensor: Tensor| -> Result<Tensor> { Ok(Var::from_tensor(&tensor.detach())?.into_inner()) };
+        // In the layout that products read fastest, that of the stored matrix.
+        let (weight, stored) = if self.transposed {
+            let stored = variable(self.weight.t()?)?;
+            (stored.t()?, stored)
+        } else {
+            let stored = variable(self.weight.clone())?;
+            (stored.clone(), stored)
+        };
+        Ok(Self {
+            weight,
+            bias: self.bias.clone().map(variable).transpose()?,
+            stored,
+            spread: None,
+            ..self.clone()
+        })
+    }
+
+    /// Whether two maps have one matrix.
+    pub(crate) fn shares(&self, other: &Self) -> bool {
+        self.stored.id() == other.stored.id()
+    }
+
+    /// The gradients of [`parameters`](Self::parameters) of a map [of variables](Self::with_variables), where they have any.
     pub(crate) fn gradients(&self, gradients: &GradStore) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let all = |axis: usize, gradient: &Tensor| match &self.spread {
-            Some(spread) => spread.along(axis, gradient),
-            None => Ok(gradient.clone()),
+        let weight = gradients.get(&self.stored).cloned();
+        let weight = match weight {
+            Some(weight) if self.transposed => Some(weight.t()?),
+            weight => weight,
         };
-        let axis = self.spread.as_ref().map_or(0, |spread| spread.axis);
-        let weight = match gradients.get(&self.stored) {
-            Some(gradient) if self.transposed => Some(all(axis, gradient)?.flatten_from(1)?.t()?),
-            Some(gradient) => Some(all(axis, gradient)?),
-            None => None,
-        };
-        let short = self.spread.as_ref().and_then(|spread| spread.bias.as_ref());
-        let bias = match short {
-            Some(short) => gradients.get(short).map(|gradient| all(0, gradient)).transpose()?,
-            None => self.bias.as_ref().and_then(|bias| gradients.get(bias)).cloned(),
-        };
-        Ok((weight, bias))
+        Ok((weight, self.bias.as_ref().and_then(|bias| gradients.get(bias)).cloned()))
     }
 
     /// The tensors as they were read, weight and bias, and the axis of the weight along which its inputs lie.

@@ -85,6 +85,8 @@ pub struct Pass<'a> {
     pub(crate) padding: Option<Padding>,
     /// Set for a pass that starts at a layer.
     pub(crate) start: Option<&'a Start>,
+    /// Attentions that run in place of the model's.
+    pub(crate) blocks: &'a [MultiHead],
 }
 
 impl<'a> Pass<'a> {
@@ -99,7 +101,18 @@ impl<'a> Pass<'a> {
             logits: true,
             padding: None,
             start: None,
+            blocks: &[],
         }
+    }
+
+    /// The attention that runs in place of one of the model's: itself, as a rule.
+    pub(crate) fn block<'b>(&self, block: &'b MultiHead) -> &'b MultiHead
+    where
+        'a: 'b,
+    {
+        let mut blocks = self.blocks.iter();
+        let own = blocks.find(|own| (own.attention, own.layer) == (block.attention, block.layer));
+        own.unwrap_or(block)
     }
 
     /// Hands a tensor to the tap if it wants it, and returns what the model goes on with.

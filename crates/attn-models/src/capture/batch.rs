@@ -1,13 +1,5 @@
 //! The batches of a capture, and the tap that writes the tensors of a batch to the store.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
-
 use attn_core::{CaptureOptions, CaptureWriter, Sequence, Side, Slot};
 use candle_core::{DType, Tensor};
 
@@ -41,47 +33,6 @@ pub(crate) fn buckets(mut pending: Vec<usize>, lengths: &[usize], slots: usize) 
         }
     }
     batches
-}
-
-/// Does every task once, some at a time on threads of their own, and ends at the first error: that of the earliest
-/// task, however many threads there are.
-///
-/// Much of the work between products runs on one thread, and so does writing. With two batches under way one computes
-/// while the other waits. These are not threads of a pool, whose tasks, waiting for a product, would
-/// begin another batch in between.
-pub(crate) fn in_turn<E: Send>(
-    tasks: usize,
-    threads: usize,
-    task: impl Fn(usize) -> std::result::Result<(), E> + Sync,
-) -> std::result::Result<(), E> {
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(None::<(usize, E)>);
-    let lock = || failed.lock().unwrap_or_else(PoisonError::into_inner);
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= tasks || lock().as_ref().is_some_and(|(first, _)| *first < at) {
-                return;
-            }
-            if let Err(error) = task(at) {
-                let mut failed = lock();
-                if failed.as_ref().is_none_or(|(first, _)| at < *first) {
-                    *failed = Some((at, error));
-                }
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads.min(tasks) {
-            // A thread that cannot be had is not needed: the others do its tasks.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some((_, error)) => Err(error),
-        None => Ok(()),
-    }
 }
 
 /// How many tokens a sequence has on each side.
@@ -242,23 +193,6 @@ mod tests {
         }
         // By hand: 1, 3, 5, 6 (4 x 6 = 24), 8, 8 (2 x 8, a third would be 30), 30, 70.
         assert_eq!(batches, [vec![5, 2, 0, 7], vec![3, 4], vec![6], vec![1]]);
-    }
-
-    #[test]
-    fn tasks_are_done_once_and_the_earliest_error_counts() {
-        for threads in [1, 2, 7] {
-            let counts: Vec<AtomicUsize> = (0..50).map(|_| AtomicUsize::new(0)).collect();
-            let count = |at: usize| counts[at].fetch_add(1, Ordering::Relaxed);
-            let all = in_turn(50, threads, |at| {
-                count(at);
-                Ok::<(), usize>(())
-            });
-            assert_eq!(all, Ok(()));
-            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
-            let failing = in_turn(50, threads, |at| if at % 10 == 9 { Err(at) } else { Ok(()) });
-            assert_eq!(failing, Err(9));
-        }
-        assert_eq!(in_turn(0, 2, |_| Err(())), Ok(()));
     }
 
     #[test]

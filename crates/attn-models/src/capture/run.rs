@@ -10,15 +10,15 @@ use attn_core::{Capture, CapturePlan, CaptureWriter, Progress, Slot, progress::s
 
 use super::{
     Capturer,
-    batch::{Lengths, Store, buckets, in_turn},
+    batch::{Lengths, Store, buckets},
     input::{Batches, Input, Prepared},
     memory,
     watch::Watch,
 };
-use crate::{Error, Result};
-
-/// Most batches under way at a time.
-const UNDER_WAY: usize = 4;
+use crate::{
+    Error, Result,
+    turns::{in_turn, under_way},
+};
 
 /// A capture that has not begun: its input is known, its folder and its observer can still be set.
 ///
@@ -228,14 +228,9 @@ impl<'a> Job<'a> {
         self.capturer.needed(batch.len(), longest)
     }
 
-    /// Batches under way at a time: a few fill the time that one leaves idle, however many threads share its products,
-    /// and each takes memory: as many as the limits allow of the largest, which come first. A GPU computes one after the
-    /// other in any case, and a browser has no threads.
+    /// Batches under way at a time: as many as the limits allow of the largest, which come first.
     fn threads(&self, batches: &[Vec<usize>]) -> Result<usize> {
         let Capturer { model, limits, .. } = self.capturer;
-        if !model.device().is_cpu() || cfg!(target_family = "wasm") {
-            return Ok(1);
-        }
         let mut taken: u64 = 0;
         let mut needed = batches
             .iter()
@@ -246,8 +241,7 @@ impl<'a> Job<'a> {
             taken = taken.saturating_add(bytes);
             taken <= limits.bytes
         });
-        let most = rayon::current_num_threads().min(UNDER_WAY);
-        Ok(fitting.take(most).count().max(1))
+        Ok(fitting.take(under_way(model.device())).count().max(1))
     }
 
     /// Runs one batch and writes what it computed.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use attn_core::{HeadId, Progress, Rng, progress::step};
+use attn_core::{HeadId, Progress, Rng};
 use attn_models::{
-    Capturer, Checkpoint, Gradients, Model, Weights,
+    Capturer,
     attribute::{Examples, HeadGradients, HeadGrid, head_gradients, taylor_importance},
 };
 use attn_project::head::spearman;
@@ -92,14 +92,12 @@ pub struct Importance {
 
 /// Scores every head over a set by each way.
 ///
-/// The Taylor expansion is about the weights, which are read again from `checkpoint` as variables; without it, and for families
-/// that do not give the maps of their heads, that score is left out.
+/// The Taylor expansion is left out for families that do not give the maps of their heads.
 ///
 /// # Errors
 /// Those of [`measure`](super::measure) and of [`head_gradients`]; cancellation.
 pub fn importance(
     capturer: &Capturer,
-    checkpoint: Option<&Checkpoint>,
     set: &LabeledSet,
     params: &PruningParams,
     progress: &dyn Progress,
@@ -107,34 +105,24 @@ pub fn importance(
     let model = capturer.model();
     let heads: Vec<HeadId> = model.info().heads().collect();
     let mut notes = set.notes().to_vec();
-    let batches = set.batches(params.batch_tokens);
-    let mut found = HeadGradients { examples: Vec::new() };
+    let batches = losses(capturer, set, params)?;
+    let found = head_gradients(model, &batches, progress)?;
     let mut gradients = vec![Vec::new(); set.len()];
-    for (done, batch) in batches.iter().enumerate() {
-        step(progress, "head gradients", done, batches.len())?;
-        let own = head_gradients(model, &[set.losses(capturer, batch)?], &())?;
-        for ((_, grids), &at) in own.examples.iter().zip(batch) {
-            gradients[at] = flat(&heads, grids);
-        }
-        found.examples.extend(own.examples);
+    let places = set.batches(params.batch_tokens).into_iter().flatten();
+    for ((_, grids), at) in found.examples.iter().zip(places) {
+        gradients[at] = flat(&heads, grids);
     }
     let mut scores = BTreeMap::new();
     let grids = found.importance();
     scores.insert(Score::Michel, flat(&heads, &grids));
     let by_layer: Vec<HeadGrid> = grids.iter().map(HeadGrid::normalized_by_layer).collect();
     scores.insert(Score::MichelLayer, flat(&heads, &by_layer));
-    let mut taylor = Taylor::new(model, checkpoint, &mut notes)?;
-    if let Some(trained) = &taylor.model {
-        match taylor_importance(trained, &losses(capturer, set, params)?, progress) {
-            Ok(grids) => {
-                scores.insert(Score::Taylor, flat(&heads, &grids));
-            }
-            Err(error) if error.is_cancelled() => return Err(error.into()),
-            Err(error) => {
-                notes.push(format!("no Taylor expansion: {error}"));
-                taylor.model = None;
-            }
+    match taylor_importance(model, &batches, progress) {
+        Ok(grids) => {
+            scores.insert(Score::Taylor, flat(&heads, &grids));
         }
+        Err(error) if error.is_cancelled() => return Err(error.into()),
+        Err(error) => notes.push(format!("no Taylor expansion: {error}")),
     }
     let none = std::collections::BTreeSet::new();
     let measured = [Ablate::Zero, Ablate::Mean].map(|ablate| measure(capturer, set, ablate, &none, params, progress));
@@ -151,31 +139,8 @@ pub fn importance(
         stability: BTreeMap::new(),
         notes,
     };
-    importance.stability = importance.halves(capturer, set, &taylor, params, progress)?;
+    importance.stability = importance.halves(capturer, set, params, progress)?;
     Ok(importance)
-}
-
-/// The model with weights that are variables.
-struct Taylor {
-    model: Option<Model>,
-}
-
-impl Taylor {
-    fn new(model: &Model, checkpoint: Option<&Checkpoint>, notes: &mut Vec<String>) -> Result<Self, Error> {
-        let Some(checkpoint) = checkpoint else {
-            notes.push("no Taylor expansion: it needs the checkpoint, not only the model".to_owned());
-            return Ok(Self { model: None });
-        };
-        let trained = Model::load_from(checkpoint, &Weights::finetune(checkpoint, 0), Gradients::On)?;
-        if trained.info().attentions != model.info().attentions {
-            return Err(Error::Shape {
-                what: "checkpoint of the Taylor expansion",
-                expected: format!("the heads of `{}`", model.info().name),
-                found: format!("those of `{}`", trained.info().name),
-            });
-        }
-        Ok(Self { model: Some(trained) })
-    }
 }
 
 impl Importance {
@@ -224,7 +189,6 @@ impl Importance {
         &self,
         capturer: &Capturer,
         set: &LabeledSet,
-        taylor: &Taylor,
         params: &PruningParams,
         progress: &dyn Progress,
     ) -> Result<BTreeMap<Score, f64>, Error> {
@@ -251,10 +215,10 @@ impl Importance {
                 ])
             });
             // The sum of squares is of the mean gradient, which has to be taken anew: once, for it takes long.
-            if let (Some(model), 0) = (&taylor.model, split) {
+            if split == 0 && self.scores.contains_key(&Score::Taylor) {
                 for (half, places) in halves.iter_mut().zip([left, right]) {
                     let part = set.subset(places);
-                    let grids = taylor_importance(model, &losses(capturer, &part, params)?, progress)?;
+                    let grids = taylor_importance(capturer.model(), &losses(capturer, &part, params)?, progress)?;
                     half.insert(Score::Taylor, flat(&self.heads, &grids));
                 }
             }

@@ -11,12 +11,11 @@
 //! use attn_study::pruning::{Curve, LabeledSet, PruningParams, Score, importance};
 //! use attn_study::{Sequence, Side};
 //!
-//! let checkpoint = attn_embedded::SENTIMENT.checkpoint()?;
-//! let capturer = Capturer::load(&checkpoint)?;
+//! let capturer = Capturer::load(&attn_embedded::SENTIMENT.checkpoint()?)?;
 //! let lines = [("Rosa loves the beautiful garden.", "positive"), ("The cats hate that awful meal.", "negative")];
 //! let set = LabeledSet::texts(&capturer, lines.map(|(text, label)| (text, Some(label.to_owned()))))?;
 //! let params = PruningParams::default();
-//! let importance = importance(&capturer, Some(&checkpoint), &set, &params, &())?;
+//! let importance = importance(&capturer, &set, &params, &())?;
 //! let order = importance.order(Score::AblationZero).unwrap();
 //! let curve = Curve::along("least effect first", &capturer, &set, &order, &params, &())?;
 //! assert_eq!(curve.steps.len(), 17); // none of 16 heads removed, one, ..., all

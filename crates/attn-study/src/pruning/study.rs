@@ -7,7 +7,7 @@ use std::{
 
 use attn_analyze::heads::Role;
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
-use attn_models::{Capturer, Checkpoint};
+use attn_models::Capturer;
 use attn_render::{
     Plot,
     plots::{HeadGrid, HeadPattern},
@@ -53,13 +53,12 @@ impl HeadStudy {
     /// Those of [`importance`](fn@super::importance), of the curves and of the search; cancellation.
     pub fn run(
         capturer: &Capturer,
-        checkpoint: Option<&Checkpoint>,
         set: &LabeledSet,
         held_out: Option<&LabeledSet>,
         params: &PruningParams,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
-        let importance = importance(capturer, checkpoint, set, params, progress)?;
+        let importance = importance(capturer, set, params, progress)?;
         // What was measured once is not measured again.
         let mut evaluator = Evaluator::new(capturer, set, params);
         let single = &importance.measured[0];

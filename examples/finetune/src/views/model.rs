@@ -156,14 +156,7 @@ impl Model {
                 ..
             } = &*loaded;
             let held_out = (!held_out.is_empty()).then_some(held_out);
-            let study = HeadStudy::run(
-                &snapshot.capturer,
-                Some(&snapshot.checkpoint),
-                set,
-                held_out,
-                &params(sample),
-                job,
-            )?;
+            let study = HeadStudy::run(&snapshot.capturer, set, held_out, &params(sample), job)?;
             job.send(News::Heads(Arc::new(study)));
             Ok(())
         }));
