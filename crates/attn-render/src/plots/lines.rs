@@ -116,23 +116,27 @@ impl Lines {
         Ok(())
     }
 
-    /// Broken lines of one name share an entry without a color: each has that of the line it belongs to.
+    /// Broken lines of one name share an entry: without a color, where each has that of the line it belongs to.
     pub(super) fn legend(&self, colors: &Colors) -> Vec<LegendEntry> {
-        let same_class = |series: &Series| {
-            self.series
+        let one_color = |series: &Series| {
+            let mut alike = self
+                .series
                 .iter()
-                .filter(|other| other.broken && other.name == series.name)
-                .count()
+                .filter(|other| other.broken && other.name == series.name);
+            alike.all(|other| other.class == series.class)
         };
         let mut entries: Vec<LegendEntry> = Vec::new();
         let mut shared: Vec<LegendEntry> = Vec::new();
         let mut names = BTreeSet::new();
         for series in &self.series {
             let entry = |color| LegendEntry::Series(shape(series), color, series.broken, series.name.clone());
-            if !series.broken || same_class(series) == 1 {
+            if !series.broken {
                 entries.push(entry(colors.clear_class(series.class)));
             } else if names.insert(&series.name) {
-                shared.push(entry(colors.muted));
+                match one_color(series) {
+                    true => entries.push(entry(colors.clear_class(series.class))),
+                    false => shared.push(entry(colors.muted)),
+                }
             }
         }
         entries.append(&mut shared);
@@ -542,6 +546,7 @@ mod tests {
         assert!(matches!(scene(&[0.0], &[f32::NAN]), Err(Error::NotFinite { .. })));
         assert!(scene(&[3.0], &[0.0]).is_ok(), "one layer, all zero");
     }
+
     #[test]
     fn broken_lines_of_one_name_share_an_entry() {
         let values = [0.0, 1.0];
@@ -553,15 +558,24 @@ mod tests {
                 series("verbs", &values, 1, false),
                 series("by chance", &values, 1, true),
                 series("limit", &values, 2, true),
+                series("least and most", &values, 3, true),
+                series("least and most", &values, 3, true),
             ],
             ..Lines::default()
         };
-        let legend = lines.legend(&ViewState::default().colors());
+        let colors = ViewState::default().colors();
+        let legend = lines.legend(&colors);
         let name = |entry: &LegendEntry| match entry {
             LegendEntry::Series(.., name) => name.clone(),
             _ => String::new(),
         };
         let names: Vec<String> = legend.iter().map(name).collect();
-        assert_eq!(names, ["nouns", "verbs", "limit", "by chance"]);
+        assert_eq!(names, ["nouns", "verbs", "limit", "least and most", "by chance"]);
+        let color = |at: usize| match &legend[at] {
+            LegendEntry::Series(_, color, ..) => Some(*color),
+            _ => None,
+        };
+        assert_eq!(color(3), Some(colors.clear_class(3)), "those of one color have it");
+        assert_eq!(color(4), Some(colors.muted));
     }
 }
