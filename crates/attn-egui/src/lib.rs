@@ -39,5 +39,5 @@ pub use scene_view::{SceneResponse, SceneView, link_views};
 pub use search_box::search_box;
 pub use session::{Bookmark, Bookmarks, open_session, save_session};
 pub use shortcuts::{Shortcut, pressed_shortcuts};
-pub use table::{TextTable, TextTableResponse};
+pub use table::{Sorting, TextTable, TextTableResponse};
 pub use toolbar::{color_picker, history_buttons, patch_picker, theme_switch, tool_buttons};

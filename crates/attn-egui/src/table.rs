@@ -5,6 +5,16 @@ use egui::{
     text::{LayoutJob, TextWrapping},
     vec2,
 };
+use serde::{Deserialize, Serialize};
+
+/// The column that a [`TextTable`] is sorted by, which a host may keep with the rest of what it saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sorting {
+    /// Its place, from 0. A column that is not there does not sort.
+    pub column: usize,
+    /// Whether from the largest down.
+    pub down: bool,
+}
 
 /// What the table keeps between frames. The host keeps the rows.
 ///
@@ -14,11 +24,10 @@ use egui::{
 pub struct TextTable {
     search: String,
     searched_by_host: bool,
-    /// The column to sort by, and whether downwards.
-    sort: Option<(usize, bool)>,
+    sort: Option<Sorting>,
     /// The rows that are shown, in their order.
     order: Vec<usize>,
-    ordered_for: Option<(String, Option<(usize, bool)>, usize)>,
+    ordered_for: Option<(String, Option<Sorting>, usize)>,
     scroll_to: Option<usize>,
     /// The widest text per column among the first rows.
     longest: Vec<String>,
@@ -48,6 +57,16 @@ impl TextTable {
     /// Finds and sorts again at the next frame: the texts changed.
     pub fn invalidate(&mut self) {
         self.ordered_for = None;
+    }
+
+    /// What the rows are sorted by; `None`: as they came.
+    pub fn sorting(&self) -> Option<Sorting> {
+        self.sort
+    }
+
+    /// Sorts the rows from the next frame on.
+    pub fn sort_by(&mut self, sorting: Option<Sorting>) {
+        self.sort = sorting;
     }
 
     /// Brings a row into sight at the next frame.
@@ -93,14 +112,17 @@ impl TextTable {
             for (column, name) in columns.iter().enumerate() {
                 let label = Label::new(RichText::new(*name).strong()).sense(Sense::click());
                 let header = cell(ui, column, label);
-                if let Some((_, down)) = self.sort.filter(|(sorted, _)| *sorted == column) {
-                    sort_mark(ui, header.rect, down);
+                let own = self.sort.filter(|sort| sort.column == column);
+                if let Some(sort) = own {
+                    sort_mark(ui, header.rect, sort.down);
                 }
                 if header.clicked() {
-                    self.sort = match self.sort {
-                        Some((sorted, false)) if sorted == column => Some((column, true)),
-                        Some((sorted, true)) if sorted == column => None,
-                        _ => Some((column, false)),
+                    self.sort = match own {
+                        Some(Sorting { down: true, .. }) => None,
+                        own => Some(Sorting {
+                            column,
+                            down: own.is_some(),
+                        }),
                     };
                     ui.ctx().request_repaint();
                 }
@@ -182,7 +204,7 @@ impl TextTable {
     fn follow(&mut self, columns: usize, rows: usize, text: &impl Fn(usize, usize) -> String) {
         let key = (
             self.search.clone(),
-            self.sort.filter(|(column, _)| *column < columns),
+            self.sort.filter(|sort| sort.column < columns),
             rows,
         );
         if self.ordered_for.as_ref() == Some(&key) {
@@ -193,7 +215,7 @@ impl TextTable {
             wanted.is_empty() || (0..columns).any(|column| text(*row, column).to_lowercase().contains(&wanted))
         };
         self.order = (0..rows).filter(found).collect();
-        if let Some((column, down)) = key.1 {
+        if let Some(Sorting { column, down }) = key.1 {
             // Numbers before words; equal rows stay as they came, in both directions.
             let mut keyed: Vec<((u8, f64, String), usize)> = self
                 .order
@@ -256,7 +278,7 @@ mod tests {
     fn order(search: &str, sort: Option<(usize, bool)>, rows: &[[&str; 2]]) -> Vec<usize> {
         let mut table = TextTable {
             search: search.into(),
-            sort,
+            sort: sort.map(|(column, down)| Sorting { column, down }),
             ..TextTable::default()
         };
         table.follow(2, rows.len(), &|row, column| rows[row][column].to_owned());

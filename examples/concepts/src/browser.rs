@@ -57,7 +57,7 @@ pub(crate) struct Browser {
     pub(crate) cut: Cut,
     pub(crate) wishes: Vec<Wish>,
     pub(crate) stage: Stage,
-    table: TextTable,
+    pub(crate) table: TextTable,
     /// The clusters that match the search, largest first.
     listed: Vec<usize>,
     pub(crate) left: FoldPanel,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attn_egui::{Command, FoldPanel, Format, Shortcut, open_session, pressed_shortcuts, save_session};
+use attn_egui::{Command, FoldPanel, Format, Shortcut, Sorting, open_session, pressed_shortcuts, save_session};
 use attn_sdk::render::ViewState;
 use eframe::egui::{Context, Key, Modifiers};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ pub(crate) struct Look {
     /// The number of the layer.
     layer: usize,
     cluster: usize,
+    /// How the list of clusters is sorted; by size in a session of an earlier version.
+    #[serde(default)]
+    sorting: Option<Sorting>,
     /// The label set of shown shares.
     labels: String,
     tab: Tab,
@@ -71,6 +74,7 @@ impl Browser {
             model: self.model,
             layer: self.shown().map_or(0, |layer| layer.layer),
             cluster: self.cluster,
+            sorting: self.table.sorting(),
             labels: self
                 .model()
                 .sets
@@ -90,6 +94,7 @@ impl Browser {
         (self.left, self.right) = (look.left, look.right);
         self.stage.tab = look.tab;
         self.own.typed = look.typed;
+        self.table.sort_by(look.sorting);
         self.show_layer(look.model, look.layer);
         if let Some(set) = self.model().sets.iter().position(|set| set.name == look.labels) {
             self.set = set;
