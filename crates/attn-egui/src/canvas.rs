@@ -96,13 +96,14 @@ fn resized(state: &RenderState, [width, height]: [u32; 2], id: Option<TextureId>
         view_formats: &[],
     });
     let attachment = texture.create_view(&Default::default());
-    let (mut egui, smooth) = (state.renderer.write(), wgpu::FilterMode::Linear);
+    // A pixel of the picture is one of the screen, so that there is nothing to smooth.
+    let (mut egui, crisp) = (state.renderer.write(), wgpu::FilterMode::Nearest);
     let id = match id {
         Some(id) => {
-            egui.update_egui_texture_from_wgpu_texture(&state.device, &attachment, smooth, id);
+            egui.update_egui_texture_from_wgpu_texture(&state.device, &attachment, crisp, id);
             id
         }
-        None => egui.register_native_texture(&state.device, &attachment, smooth),
+        None => egui.register_native_texture(&state.device, &attachment, crisp),
     };
     Target {
         size: [width, height],

@@ -34,7 +34,12 @@ impl Glide {
         let clip = Rect::from_min_max(at(self.clip.min), at(self.clip.max));
         let part = |p: [f32; 2]| pos2(p[0] / size[0].max(1) as f32, p[1] / size[1].max(1) as f32);
         let texture = Rect::from_min_max(part(self.clip.min), part(self.clip.max));
-        [clip, clip.translate(Vec2::from(self.by) / scale), texture]
+        // By whole pixels, which stay what they are.
+        [
+            clip,
+            clip.translate(Vec2::from(self.by.map(f32::round)) / scale),
+            texture,
+        ]
     }
 }
 
