@@ -20,13 +20,15 @@ use attn_sdk::{
     project::neighbors::{HalfCells, HalfCellsParams, HalfExact, HalfRows, NeighborSearch},
     render::{Plot, ViewState},
     study::decoding::{
-        BeamEntry, Decoder, Decoding, EntryFate, Fingerprint, IndexParams, NeighborhoodParams, Pair, Pairs, StateIndex,
+        BeamEntry, Comparison, Decoder, Decoding, EntryFate, Fingerprint, FlowOptions, HeadChoice, IndexParams,
+        NeighborhoodParams, Pair, Pairs, Shift, StateIndex,
     },
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
 
 const SOURCE: &str = "September 21, 2000";
+const EDITED: &str = "September 22, 2000";
 
 /// A search of 16 beams over 200 steps, as many entries: each step branches at two of its beams.
 fn large_tree(decoding: &Decoding) -> Decoding {
@@ -76,6 +78,18 @@ fn decodings(c: &mut Criterion) {
     params.shares = 1;
     group.bench_function("4 beams, with source shares too", |b| {
         b.iter(|| decoder.decode(SOURCE, &params, &()).unwrap());
+    });
+    // What an edit in a window waits for: the run, how it compares with the one before, and the views of both in the middle.
+    let flow = |run: &Decoding| {
+        let plot = run.flow(0, &FlowOptions::default()).unwrap();
+        plot.scene(&ViewState::default(), plot.natural_size()).unwrap()
+    };
+    group.bench_function("an edited source: run, comparison and attention flow of both", |b| {
+        b.iter(|| {
+            let after = decoder.decode(EDITED, &params, &()).unwrap();
+            let compared = Comparison::new((&decoding, 0), (&after, 0), &HeadChoice::All, Shift::Predicted).unwrap();
+            (compared, flow(&decoding), flow(&after))
+        });
     });
     let large = large_tree(&decoding);
     group.bench_function("beam tree of 3,200 entries, its scene", |b| {
