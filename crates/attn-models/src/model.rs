@@ -27,7 +27,7 @@ pub enum Gradients {
 #[derive(Debug, Clone)]
 pub struct Output {
     /// Predictions of the checkpoint's head: `[batch, tokens, vocabulary]` for language models,
-    /// `[batch, classes]` for classifiers, `[batch, tokens]` for ELECTRA's discriminator; `None` without a head.
+    /// `[batch, classes]` for classifiers, `[batch, tokens, classes]` for classifiers of tokens, `[batch, tokens]` for ELECTRA's discriminator; `None` without a head.
     pub logits: Option<Tensor>,
     /// The last hidden state, after the final norm if the model has one: `[batch, tokens, hidden]`.
     pub last_hidden: Tensor,
@@ -298,9 +298,14 @@ impl Model {
         self.network.hearing()
     }
 
-    /// Names of the classes, if the checkpoint has a classification head.
+    /// Names of the classes, if the checkpoint has a head that classifies whole inputs.
     pub fn labels(&self) -> &[String] {
         self.network.labels()
+    }
+
+    /// Names of the classes, if the checkpoint has a head that classifies each token, such as one for names of people and places.
+    pub fn token_labels(&self) -> &[String] {
+        self.network.token_labels()
     }
 
     /// What a head of classes is trained for; `None` without one, and where several classes come without a word of it: then
@@ -393,9 +398,10 @@ impl Model {
 
     /// The same with other attentions in place of some of the model's.
     pub(crate) fn differentiable_with(&self, blocks: &[MultiHead], inputs: &Inputs) -> Result<Output> {
+        let mut tap = ();
         let pass = Pass {
             blocks,
-            ..self.pass(&mut (), Gradients::On)
+            ..self.pass(&mut tap, Gradients::On)
         };
         self.run(inputs, self.layout(inputs), pass)
     }

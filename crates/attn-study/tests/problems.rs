@@ -622,3 +622,91 @@ fn texts_that_a_model_writes_are_asked_for() {
     );
     assert!(LabeledExample::of_target(&open(SENTIMENT), "x", "a", "b").is_err());
 }
+
+/// A classifier of tokens: the model for sentiment with random maps to two classes, asked whether a word is written with a capital.
+#[test]
+fn classifiers_of_tokens_are_asked_for_each_token() {
+    let mut config: serde_json::Value = serde_json::from_slice(SENTIMENT.config).unwrap();
+    let members = config.as_object_mut().unwrap();
+    members.remove("label2id");
+    members["architectures"] = serde_json::json!(["BertForTokenClassification"]);
+    members["id2label"] = serde_json::json!({"0": "small", "1": "capital"});
+    let mut tensors: HashMap<String, Tensor> = safetensors::load_buffer(SENTIMENT.weights, &Device::Cpu).unwrap();
+    let hidden = tensors["classifier.weight"].dim(1).unwrap();
+    let weights = (0..2 * hidden as u32).map(|at| (f64::from(at) * 0.7).sin() as f32 * 0.2);
+    let weights = Tensor::from_iter(weights, &Device::Cpu).unwrap();
+    tensors.insert("classifier.weight".into(), weights.reshape((2, hidden)).unwrap());
+    tensors.insert(
+        "classifier.bias".into(),
+        Tensor::new(&[0.1_f32, -0.1], &Device::Cpu).unwrap(),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    safetensors::save(&tensors, &file).unwrap();
+    let config = serde_json::to_vec(&config).unwrap();
+    let checkpoint = Checkpoint::from_bytes("names", config, std::fs::read(file).unwrap()).unwrap();
+    let capturer = Capturer::load(&checkpoint.with_tokenizer(SENTIMENT.tokenizer.unwrap())).unwrap();
+    assert_eq!(capturer.model().token_labels(), ["small", "capital"]);
+
+    // A class per word; of the sixth text a wrong number of them.
+    let classes = |at: usize| -> Vec<i32> {
+        let words = TEXTS[at].trim_end_matches('.').split(' ');
+        let mut classes: Vec<i32> = words
+            .map(|word| i32::from(word.starts_with(char::is_uppercase)))
+            .collect();
+        classes.push(-100);
+        if at == 5 {
+            classes.extend([0; 30]);
+        }
+        classes
+    };
+    let log = log("tokens", |at| format!("{:?}", classes(at)));
+    let set = LabeledSet::of_log(&capturer, &log, 0..TEXTS.len()).unwrap();
+    assert_eq!(
+        set.notes(),
+        ["1 example is left out, expected a text, and a class for each token or word in `gold`: e5"]
+    );
+    let Labels::Tokens(labels) = &set.examples()[0].labels else {
+        panic!()
+    };
+    let tokens = &set.examples()[0].sequence.encoder;
+    let named: Vec<&str> = tokens
+        .iter()
+        .zip(labels)
+        .filter(|(_, label)| **label == Some(1))
+        .map(|(token, _)| token.text.as_str())
+        .collect();
+    assert_eq!(named.len(), 1, "{tokens:?} {labels:?}");
+
+    // Loss and accuracy are those of the logits at the places with a class.
+    let params = params();
+    let found = evaluate(&capturer, &set, &BTreeSet::new(), &params, &()).unwrap();
+    for (example, found) in set.examples().iter().zip(&found.examples) {
+        let ids: Vec<u32> = example.sequence.encoder.iter().filter_map(|token| token.id).collect();
+        let inputs = Inputs::from_ids(&[ids], 0).unwrap();
+        let logits = capturer.model().forward(&inputs, &mut ()).unwrap().logits.unwrap();
+        let logits: Vec<Vec<f32>> = logits.get(0).unwrap().to_vec2().unwrap();
+        let Labels::Tokens(labels) = &example.labels else {
+            panic!()
+        };
+        let rows: Vec<(&Vec<f32>, usize)> = logits
+            .iter()
+            .zip(labels)
+            .filter_map(|(row, label)| Some((row, (*label)? as usize)))
+            .collect();
+        let loss = |(row, label): &(&Vec<f32>, usize)| {
+            let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
+            total.ln() - f64::from(row[*label])
+        };
+        let right = rows.iter().filter(|(row, label)| row[*label] > row[1 - *label]).count();
+        let expected = rows.iter().map(loss).sum::<f64>() / rows.len() as f64;
+        assert!((found.loss - expected).abs() < 1e-4, "{} {expected}", found.loss);
+        assert!((found.right - right as f64 / rows.len() as f64).abs() < 1e-9);
+    }
+    let study = HeadStudy::run(&capturer, &set, None, &params, &()).unwrap();
+    assert_eq!(study.importance.scores.len(), 5, "{:?}", study.importance.notes);
+    let target = set.examples()[0].target(capturer.model()).unwrap();
+    assert!(matches!(target, Target::Token { token, .. } if token < 2));
+    let found = explain(&capturer, &set.examples()[0], &target, &ExplainParams::default(), &()).unwrap();
+    assert!(found.question.contains("capital at place") || found.question.contains("small at place"));
+}

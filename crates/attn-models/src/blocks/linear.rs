@@ -24,8 +24,6 @@ pub struct Linear {
 /// How the stored rows of a map become all of its rows: those that are not stored are 0.
 #[derive(Debug, Clone)]
 struct Spread {
-    /// The axis of the stored weight.
-    axis: usize,
     /// For each of all rows its place among the stored ones; the place after the last for a row of zeros.
     places: Tensor,
     /// The bias as it is stored, where it lacks rows too.
@@ -33,11 +31,10 @@ struct Spread {
 }
 
 impl Spread {
-    fn new(axis: usize, kept: &[usize], all: usize, weights: &Weights) -> Result<Self> {
+    fn new(kept: &[usize], all: usize, weights: &Weights) -> Result<Self> {
         let place = |row: usize| kept.iter().position(|&kept| kept == row).unwrap_or(kept.len());
         let places = (0..all).map(|row| u32::try_from(place(row)).unwrap_or(u32::MAX));
         Ok(Self {
-            axis,
             places: Tensor::from_iter(places, weights.device())?,
             bias: None,
         })
@@ -73,7 +70,7 @@ impl Linear {
         }
         let stored = weights.get("weight", [kept.len(), inputs])?;
         let bias = weights.get("bias", [kept.len()])?;
-        let spread = Spread::new(0, kept, outputs, weights)?;
+        let spread = Spread::new(kept, outputs, weights)?;
         Ok(Self {
             weight: spread.along(0, &stored)?.t()?,
             bias: Some(spread.along(0, &bias)?),
@@ -93,7 +90,7 @@ impl Linear {
             return Self::load(weights, inputs, outputs, true);
         }
         let stored = weights.get("weight", [outputs, kept.len()])?;
-        let spread = Spread::new(1, kept, inputs, weights)?;
+        let spread = Spread::new(kept, inputs, weights)?;
         let weight = spread.along(1, &stored)?.t()?;
         let map = Self::with_bias((weight, stored, true), weights, outputs, true)?;
         Ok(Self {

@@ -103,8 +103,13 @@ pub trait Network: Send + Sync {
         None
     }
 
-    /// Names of the classes of a classification head.
+    /// Names of the classes of a head that classifies whole inputs.
     fn labels(&self) -> &[String] {
+        &[]
+    }
+
+    /// Names of the classes of a head that classifies each token.
+    fn token_labels(&self) -> &[String] {
         &[]
     }
 }

@@ -119,6 +119,37 @@ fn classifiers_read_the_first_token() {
 }
 
 #[test]
+fn classifiers_of_tokens_read_each_last_state() {
+    for (family, class) in [
+        ("bert", "BertForTokenClassification"),
+        ("roberta", "RobertaForTokenClassification"),
+        ("xlm-roberta", "XLMRobertaForTokenClassification"),
+        ("electra", "ElectraForTokenClassification"),
+        ("distilbert", "DistilBertForTokenClassification"),
+        ("albert", "AlbertForTokenClassification"),
+        ("mpnet", "MPNetForTokenClassification"),
+        ("deberta-v2", "DebertaV2ForTokenClassification"),
+    ] {
+        let mut options = json!({"architectures": [class], "id2label": {"0": "O", "1": "PER", "2": "LOC"}});
+        if family == "deberta-v2" {
+            options["embedding_size"] = 8.into();
+        }
+        let loud = loud(&tiny(family, options));
+        assert_eq!(loud.model.token_labels(), ["O", "PER", "LOC"], "{family}");
+        assert!(
+            loud.model.labels().is_empty() && loud.model.problem().is_none(),
+            "{family}"
+        );
+        let (output, _) = run(&loud.model, &ids(&[&[3, 2, 4]]));
+        let logits = output.logits.unwrap();
+        assert_eq!(logits.dims(), [1, 3, 3], "{family}");
+        for (state, found) in rows(&output.last_hidden).iter().zip(rows(&logits)) {
+            close(&found, &loud.affine("classifier", state));
+        }
+    }
+}
+
+#[test]
 fn a_generator_reads_words_and_a_discriminator_one_number() {
     // The generator's activation is fixed; the discriminator's is the configuration's.
     let options = json!({"architectures": ["ElectraForMaskedLM"], "hidden_act": "relu"});

@@ -245,6 +245,11 @@ fn question(capturer: &Capturer, target: &Target) -> String {
                 name => name.cloned().unwrap_or_else(|| format!("class {class}")),
             }
         }
+        Target::Token { position, token } if !capturer.model().token_labels().is_empty() => {
+            let name = capturer.model().token_labels().get(*token as usize);
+            let name = name.cloned().unwrap_or_else(|| format!("class {token}"));
+            format!("{name} at place {position}")
+        }
         Target::Token { position, token } => {
             let text = capturer.tokenizer().map(|tokenizer| tokenizer.token(*token).text);
             format!("`{}` at place {position}", text.unwrap_or_else(|| token.to_string()))

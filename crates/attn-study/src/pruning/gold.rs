@@ -1,6 +1,9 @@
 //! What a head of classes is asked for, and how a gold answer says it.
 
+use std::sync::Arc;
+
 use attn_analyze::training::{Gold, Log, Task};
+use attn_core::Token;
 use attn_models::{Model, Problem, attribute::Labels};
 
 /// Classes that a message names.
@@ -106,6 +109,40 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Classes of tokens for a model that classifies them: one per token that the model reads, or one per token of text, or one per
+/// word, which is that of the word's first token. Negative ones do not count. Classes go by name where the log names all of the
+/// model's, else by number. `None` for another number of classes, and for one that the model does not have.
+pub(super) fn of_tokens(
+    classes: &[String],
+    names: &[Arc<str>],
+    list: &[i32],
+    tokens: &[Token],
+) -> Option<Vec<Option<u32>>> {
+    let place = |class: &String| names.iter().position(|name| **name == **class);
+    let places: Option<Vec<usize>> = classes.iter().map(place).collect();
+    let class = |number: &i32| -> Option<Option<u32>> {
+        let Ok(number) = usize::try_from(*number) else {
+            return Some(None);
+        };
+        let class = match &places {
+            Some(places) => places.iter().position(|place| *place == number)?,
+            None => Some(number).filter(|number| *number < classes.len())?,
+        };
+        u32::try_from(class).ok().map(Some)
+    };
+    let wanted = list.iter().map(class).collect::<Option<Vec<_>>>()?;
+    if wanted.len() == tokens.len() {
+        return Some(wanted);
+    }
+    let mut labels = vec![None; tokens.len()];
+    let text: Vec<usize> = (0..tokens.len()).filter(|&at| !tokens[at].special).collect();
+    let first = |at: &usize| *at == 0 || tokens[*at].word != tokens[*at - 1].word;
+    let firsts: Vec<usize> = text.iter().copied().filter(first).collect();
+    let asked = [text, firsts].into_iter().find(|places| places.len() == wanted.len())?;
+    asked.into_iter().zip(wanted).for_each(|(at, class)| labels[at] = class);
+    Some(labels)
+}
+
 /// A class by its name, or by its number where no class has that name.
 pub(super) fn class_of(classes: &[String], label: &str) -> Option<u32> {
     let by_name = classes.iter().position(|name| name == label);
@@ -132,6 +169,29 @@ mod tests {
             ["yes", "1", "0 ", "2", "maybe"].map(|label| class_of(&classes, label)),
             [Some(1), Some(1), Some(0), None, None]
         );
+    }
+
+    #[test]
+    fn tokens_have_the_classes_of_their_tokens_or_words() {
+        let token = |word: Option<usize>| Token {
+            word,
+            special: word.is_none(),
+            ..Token::new("t")
+        };
+        // [CLS] one-two(2 pieces) three [SEP]
+        let tokens = [None, Some(0), Some(0), Some(1), None].map(token);
+        let classes = ["O", "PER"].map(str::to_owned);
+        let of = |names: &[&str], list: &[i32]| {
+            let names: Vec<Arc<str>> = names.iter().map(|name| (*name).into()).collect();
+            of_tokens(&classes, &names, list, &tokens)
+        };
+        let all = vec![None, Some(1), None, Some(0), None];
+        assert_eq!(of(&[], &[-100, 1, -100, 0, -100]), Some(all.clone()), "every token");
+        assert_eq!(of(&[], &[1, -1, 0]), Some(all.clone()), "tokens of text");
+        assert_eq!(of(&[], &[1, 0]), Some(all.clone()), "words");
+        assert_eq!(of(&["PER", "x", "O"], &[0, 2]), Some(all), "by name");
+        assert_eq!((of(&[], &[1]), of(&[], &[1, 2])), (None, None));
+        assert_eq!(of(&["PER", "x", "O"], &[1, 2]), None, "the model has no such class");
     }
 
     #[test]

@@ -8,7 +8,11 @@ use attn_models::{
     candle::{DType, Tensor},
 };
 
-use super::{Metric, Outcome, gold::Asked, metric::outcome};
+use super::{
+    Metric, Outcome,
+    gold::{Asked, of_tokens},
+    metric::outcome,
+};
 use crate::{Error, image::image_of};
 
 /// Share of the tokens that are masked for a masked language model (Devlin et al. 2019).
@@ -112,11 +116,14 @@ impl LabeledExample {
             let class = self.class().filter(|&class| class < model.labels().len());
             return class.map(Target::Class).into_iter().collect();
         };
-        let vocabulary = model
-            .info()
-            .vocab_size
-            .filter(|_| model.labels().is_empty())
-            .unwrap_or(0);
+        let vocabulary = match model.token_labels().len() {
+            0 => model
+                .info()
+                .vocab_size
+                .filter(|_| model.labels().is_empty())
+                .unwrap_or(0),
+            classes => classes,
+        };
         let shifted = usize::from(is_causal(model));
         let labeled = labels.iter().enumerate().skip(shifted);
         let target = |(place, label): (usize, &Option<u32>)| {
@@ -174,6 +181,9 @@ impl LabeledSet {
                     continue;
                 };
                 labels
+            } else if !model.token_labels().is_empty() {
+                // A sequence has no label per token.
+                continue;
             } else if crosses {
                 Labels::Tokens(next_tokens(&sequence.decoder))
             } else if decodes {
@@ -232,16 +242,18 @@ impl LabeledSet {
     /// Of the examples of a training log that have a text and the gold answer that the model needs. What is left out is named in
     /// [`notes`](Self::notes).
     ///
-    /// A head of classes needs a class, 0 or 1 per label, or numbers; a text with a TAB is a pair of texts. A model that writes needs a
-    /// text as gold answer, whose tokens are asked for (see [`LabeledExample::of_target`]).
+    /// A head of classes needs a class, 0 or 1 per label, or numbers; a text with a TAB is a pair of texts. A classifier of tokens needs
+    /// a class for each token that the model reads, for each token of text, or for each word; a negative one does not count. A model
+    /// that writes needs a text as gold answer, whose tokens are asked for (see [`LabeledExample::of_target`]).
     ///
     /// # Errors
     /// As [`of`](Self::of), and those of the tokenizer.
     pub fn of_log(capturer: &Capturer, log: &Log, examples: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
         let model = capturer.model();
         let asked = Asked::of(model, log.task());
+        let classes = model.token_labels();
         let writes = asked.is_none() && model.info().attention(Attention::DecoderSelf).is_some();
-        if capturer.tokenizer().is_none() || (asked.is_none() && !writes) {
+        if capturer.tokenizer().is_none() || (asked.is_none() && !writes && classes.is_empty()) {
             return Err(nothing(model, &[]));
         }
         let read = |at: usize| {
@@ -251,6 +263,15 @@ impl LabeledSet {
                     let labels = asked.gold(log, at)?;
                     let mut found =
                         LabeledExample::of_text(capturer, &example.id, example.text.as_deref()?, labels).ok()?;
+                    found.sequence.label = Some(log.gold(at));
+                    Some(found)
+                }
+                (None, Gold::List(list)) if !classes.is_empty() => {
+                    let text = example.text.as_deref()?;
+                    let mut found =
+                        LabeledExample::of_text(capturer, &example.id, text, Labels::Tokens(Vec::new())).ok()?;
+                    let labels = of_tokens(classes, log.labels(), list, found.sequence.tokens(output_side(model)))?;
+                    found.labels = Labels::Tokens(Some(labels).filter(|labels| has_tokens(labels, false))?);
                     found.sequence.label = Some(log.gold(at));
                     Some(found)
                 }
@@ -268,7 +289,11 @@ impl LabeledSet {
                 (None, None) => {}
             }
         }
-        let expected = asked.map_or_else(|| "a text".to_owned(), |asked| asked.expected());
+        let expected = match asked {
+            Some(asked) => asked.expected(),
+            None if classes.is_empty() => "a text".to_owned(),
+            None => "a class for each token or word".to_owned(),
+        };
         let note = without.note(&format!("a text, and {expected} in `gold`"));
         let set = Self::checked(model, found, note.into_iter().collect())?;
         // Right as in the data map of the same log.

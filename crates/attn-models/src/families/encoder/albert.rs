@@ -75,6 +75,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 None => (Head::None, Vec::new()),
             }
         }
+        Some("AlbertForTokenClassification") => Head::tokens(config, weights, hidden)?,
         _ => {
             if root.has("pooler.weight") {
                 pooler = weights.optional("pooler", load_pooler)?;

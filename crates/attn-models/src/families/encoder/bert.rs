@@ -44,6 +44,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 None => (Head::None, Vec::new()),
             }
         }
+        Some("BertForTokenClassification") => Head::tokens(config, weights, hidden)?,
         // Some bare checkpoints leave the pooler out.
         _ => {
             if root.has("pooler.dense.weight") {

@@ -233,6 +233,7 @@ fn head(config: &Config, weights: &Weights, embeddings: &Embeddings, sizes: &Siz
                 classifier: Linear::load(&weights.at("classifier"), hidden, labels, true)?,
             })
         }),
+        Some("DebertaV2ForTokenClassification") => Head::tokens(config, weights, hidden),
         _ => Ok((Head::None, Vec::new())),
     }
 }

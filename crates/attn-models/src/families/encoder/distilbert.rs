@@ -70,6 +70,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 classifier: Linear::load(&weights.at("classifier"), hidden, labels, true)?,
             })
         })?,
+        Some("DistilBertForTokenClassification") => Head::tokens(config, weights, hidden)?,
         _ => (Head::None, Vec::new()),
     };
     let pruned = config.pruned_heads(sizes.layers, sizes.heads)?;

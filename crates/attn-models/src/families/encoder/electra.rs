@@ -62,6 +62,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 classifier: Linear::load(&head.at("out_proj"), hidden, labels, true)?,
             })
         })?,
+        Some("ElectraForTokenClassification") => Head::tokens(config, weights, hidden)?,
         _ => (Head::None, Vec::new()),
     };
     let pruned = config.pruned_heads(sizes.layers, sizes.heads)?;

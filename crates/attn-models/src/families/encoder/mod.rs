@@ -306,6 +306,8 @@ enum Head {
         activation: Activation,
         classifier: Linear,
     },
+    /// The class of each token: `[batch, tokens, classes]`.
+    Tokens(Linear),
 }
 
 impl Head {
@@ -324,6 +326,13 @@ impl Head {
         let labels = config.labels()?;
         let head = weights.optional("classifier", || load(labels.len()))?;
         Ok(head.map_or((Self::None, Vec::new()), |head| (head, labels)))
+    }
+
+    /// A head that tells classes of tokens apart, which in these families is one map of the last states.
+    fn tokens(config: &Config, weights: &Weights, hidden: usize) -> Result<(Self, Vec<String>)> {
+        Self::classifier(config, weights, |labels| {
+            Linear::load(&weights.at("classifier"), hidden, labels, true).map(Self::Tokens)
+        })
     }
 }
 
@@ -399,6 +408,7 @@ impl Encoder {
                 let transformed = transform.activated(&first, *activation, pass)?;
                 Some(classifier.forward(&transformed, pass)?)
             }
+            Head::Tokens(classifier) => Some(classifier.forward(x, pass)?),
         })
     }
 }
@@ -409,7 +419,17 @@ impl Network for Encoder {
     }
 
     fn labels(&self) -> &[String] {
-        &self.labels
+        match self.head {
+            Head::Tokens(_) => &[],
+            _ => &self.labels,
+        }
+    }
+
+    fn token_labels(&self) -> &[String] {
+        match self.head {
+            Head::Tokens(_) => &self.labels,
+            _ => &[],
+        }
     }
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {

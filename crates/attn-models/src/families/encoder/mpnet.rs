@@ -77,6 +77,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 classifier: Linear::load(&head.at("out_proj"), hidden, labels, true)?,
             })
         })?,
+        Some("MPNetForTokenClassification") => Head::tokens(config, weights, hidden)?,
         _ => {
             if root.has("pooler.dense.weight") {
                 let load = || Linear::load(&root.at("pooler.dense"), hidden, hidden, true);

@@ -57,6 +57,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 classifier: Linear::load(&head.at("out_proj"), hidden, labels, true)?,
             })
         })?,
+        class if class.ends_with("ForTokenClassification") => Head::tokens(config, weights, hidden)?,
         _ => {
             if root.has("pooler.dense.weight") {
                 let load = || Linear::load(&root.at("pooler.dense"), hidden, hidden, true);
