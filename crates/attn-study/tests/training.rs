@@ -741,11 +741,12 @@ fn broken_examples_are_noted_and_the_rest_goes_on() {
     let mut run = TrainingRun::new(RunPaths::folder(folder.path()), Limits::default());
     let (training, _) = run.update(&()).unwrap().unwrap();
     assert_eq!(training.log().predictions(), 2);
+    assert_eq!(training.log().examples()[0].text.as_deref(), Some("one"));
     assert!(
         training
             .notes()
             .iter()
-            .any(|note| note.contains("examples.jsonl, line 3: expected a JSON object")),
+            .any(|note| note.contains("examples.jsonl: line 3: left out: expected a JSON object")),
         "{:?}",
         training.notes()
     );

@@ -7,7 +7,7 @@ use std::{
 
 use attn_sdk::{
     Progress,
-    core::files,
+    core::{files, text::each_line},
     embedded,
     models::Checkpoint,
     render::{Theme, ViewState, state::Shared},
@@ -70,8 +70,8 @@ pub(crate) struct Line {
     pub(crate) source: String,
     /// The target that is forced.
     pub(crate) target: Option<String>,
-    /// It lacks the column of the target.
-    pub(crate) lacks_target: bool,
+    /// Why it cannot be decoded: it lacks the column of the target, or is no text.
+    pub(crate) wrong: Option<String>,
 }
 
 impl Line {
@@ -80,7 +80,7 @@ impl Line {
             number,
             source: source.to_owned(),
             target: None,
-            lacks_target: false,
+            wrong: None,
         }
     }
 }
@@ -264,16 +264,24 @@ impl Options {
             (None, None, None) if self.model.is_none() => return Ok(one(EXAMPLE)),
             (None, None, None) => return Err("expected --source TEXT or --sources FILE, found none".into()),
         };
-        let text = String::from_utf8(files::read(path, LARGEST)?)
-            .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
-        let line = |(number, line): (usize, &str)| {
-            let mut columns = line.split('\t');
-            let mut line = Line::new(number, columns.next().unwrap_or_default());
-            line.target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
-            line.lacks_target = self.alignments.is_some() && line.target.is_none();
-            line
+        let bytes = files::read(path, LARGEST)?;
+        let line = |(number, line): (usize, Result<&str, attn_sdk::core::Error>)| {
+            let mut columns = line.as_deref().unwrap_or_default().split('\t');
+            let mut own = Line::new(number, columns.next().unwrap_or_default());
+            own.target = columns.next().filter(|_| self.alignments.is_some()).map(str::to_owned);
+            own.wrong = match line {
+                Err(error) => Some(error.to_string()),
+                Ok(_) if self.alignments.is_some() && own.target.is_none() => {
+                    Some("expected SOURCE TAB TARGET for --alignments, found no TAB".to_owned())
+                }
+                Ok(_) => None,
+            };
+            own
         };
-        let lines: Vec<Line> = (1..).zip(text.lines()).map(line).collect();
+        let lines: Vec<Line> = each_line(&bytes, &path.display().to_string())?
+            .into_iter()
+            .map(line)
+            .collect();
         if lines.is_empty() {
             return Err(format!("{}: expected a source per line, found none", path.display()).into());
         }
@@ -287,6 +295,7 @@ impl Options {
         };
         let text = String::from_utf8(files::read(path, LARGEST)?)
             .map_err(|error| format!("{}: expected UTF-8: {error}", path.display()))?;
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         Ok(Some((path, text)))
     }
 

@@ -113,7 +113,7 @@ impl Dataset {
                 place,
             }),
             TextFormat::Csv { delimiter } => csv::read(content()?, &place, delimiter, column),
-            TextFormat::JsonLines => json::lines_of_objects(content()?, &place, column),
+            TextFormat::JsonLines => json::lines_of_objects(content()?, &place, params),
             TextFormat::Json => json::list(content()?, &place, column),
             TextFormat::Conllu | TextFormat::ConlluPlus => {
                 let content = content()?;

@@ -119,6 +119,9 @@ pub struct TextParams {
     pub text_column: Option<String>,
     /// Most bytes that are read. Default: 1 GiB.
     pub max_bytes: u64,
+    /// Whether a line of JSON lines that is no object, or is cut off, is left out with a note, as long as one is left. Default: no,
+    /// it is an error.
+    pub skip_bad_lines: bool,
 }
 
 impl Default for TextParams {
@@ -127,6 +130,7 @@ impl Default for TextParams {
             format: None,
             text_column: None,
             max_bytes: MAX_BYTES,
+            skip_bad_lines: false,
         }
     }
 }

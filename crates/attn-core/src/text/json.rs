@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    MAX_COLUMNS,
+    MAX_COLUMNS, TextParams,
     dataset::{Dataset, Rows},
     lines, number_lines, too_many_columns, wrong,
 };
@@ -20,16 +20,31 @@ type Object = Map<String, Value>;
 const NAMED: usize = 16;
 
 /// Reads a JSON object per line.
-pub(super) fn lines_of_objects(content: &str, place: &str, text: Option<&str>) -> Result<Dataset> {
+pub(super) fn lines_of_objects(content: &str, place: &str, params: &TextParams) -> Result<Dataset> {
     let mut objects = Vec::new();
+    let mut bad: Vec<(usize, Error)> = Vec::new();
     for line in number_lines(lines::lines(content)) {
         let object: Result<Object, _> = serde_json::from_str(&without_nan(&line.text));
-        objects.push((
-            line.number,
-            object.map_err(|error| not_json(place, line.number, "a JSON object", &error))?,
-        ));
+        match object.map_err(|error| not_json(place, line.number, "a JSON object", &error)) {
+            Ok(object) => objects.push((line.number, object)),
+            Err(error) if params.skip_bad_lines => bad.push((line.number, error)),
+            Err(error) => return Err(error),
+        }
     }
-    rows(objects, place)?.dataset(place, text)
+    if objects.is_empty()
+        && let Some((_, first)) = bad.drain(..).next()
+    {
+        return Err(first);
+    }
+    let mut rows = rows(objects, place)?;
+    for (line, error) in bad {
+        let found = match error {
+            Error::Text { expected, found, .. } => format!("expected {expected}, found {found}"),
+            other => other.to_string(),
+        };
+        rows.note(Some(line), format!("left out: {found}"));
+    }
+    rows.dataset(place, params.text_column.as_deref())
 }
 
 /// Reads a list of JSON objects. The number of an object is its place in the list, from 1.

@@ -110,6 +110,40 @@ pub fn split_lines(bytes: &[u8], path: &Path) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// Every line of a file with its number, counted from 1, blank ones too. Each is decoded by itself, so that bytes that are no text
+/// in UTF-8 cost one line and not the file. A byte-order mark is left out; `place` is the file's name in errors.
+///
+/// ```
+/// let lines = attn_core::text::each_line(b"one\n\xff\nthree\n", "example.txt")?;
+/// assert_eq!(lines[2].1.as_ref().unwrap(), &"three");
+/// let error = lines[1].1.as_ref().unwrap_err().to_string();
+/// assert_eq!(error, "example.txt, line 2: expected text in UTF-8, found byte 0xff at offset 0 of the line");
+/// # Ok::<(), attn_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Text`](crate::Error::Text) for a file in UTF-16.
+pub fn each_line<'a>(bytes: &'a [u8], place: &str) -> Result<Vec<(usize, Result<&'a str>)>> {
+    utf16(bytes, place)?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let end = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
+    let bytes = bytes.strip_suffix(&[end]).unwrap_or(bytes);
+    let text = |number: usize, line: &'a [u8]| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = std::str::from_utf8(line).map_err(|error| {
+            let byte = error.valid_up_to();
+            let found = format!("byte {:#04x} at offset {byte} of the line", line[byte]);
+            wrong(place, number, "text in UTF-8", found)
+        });
+        (number, text)
+    };
+    let lines = (1..).zip(bytes.split(|byte| *byte == end));
+    Ok(lines.map(|(number, line)| text(number, line)).collect())
+}
+
 /// The lines of a text, without their ends. Where no `\n` is, `\r` ends lines, as on old Macintoshes.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let end = if text.contains('\n') { '\n' } else { '\r' };
@@ -117,11 +151,16 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(end).map(|line| line.strip_suffix('\r').unwrap_or(line))
 }
 
-/// Bytes as text, without a byte-order mark.
-pub(super) fn utf8<'a>(bytes: &'a [u8], place: &str) -> Result<&'a str> {
+fn utf16(bytes: &[u8], place: &str) -> Result<()> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(wrong(place, None, "text in UTF-8", "text in UTF-16"));
     }
+    Ok(())
+}
+
+/// Bytes as text, without a byte-order mark.
+pub(super) fn utf8<'a>(bytes: &'a [u8], place: &str) -> Result<&'a str> {
+    utf16(bytes, place)?;
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let byte = error.valid_up_to();
         let line = 1 + bytes[..byte].iter().filter(|&&b| b == b'\n').count();

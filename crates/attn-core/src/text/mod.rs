@@ -26,7 +26,7 @@ pub use {
     conllu::{TaggedSentence, TaggedText, TaggedWord},
     dataset::{Dataset, TextColumn, TextValues},
     format::{TextFormat, TextParams},
-    lines::{Line, Note, number_lines, read_lines, split_lines},
+    lines::{Line, Note, each_line, number_lines, read_lines, split_lines},
     tagged::TaggedParams,
     word_list::WordList,
 };

@@ -48,7 +48,11 @@ impl ReadExamples {
 
 /// Examples in a file: `.jsonl`, `.json`, `.csv`, `.tsv`, and `.parquet` with the feature of this name.
 fn read_examples(path: &Path) -> Result<Dataset, Error> {
-    let params = TextParams::default();
+    // A file that is still being written ends in half a line.
+    let params = TextParams {
+        skip_bad_lines: true,
+        ..TextParams::default()
+    };
     let suffix = path.extension().map(|suffix| suffix.to_string_lossy().to_lowercase());
     if suffix.as_deref() != Some("parquet") {
         return Ok(Dataset::read(path, &params)?);

@@ -1,6 +1,11 @@
 //! Whether a folder holds a whole checkpoint, or one that is still being written.
 
-use std::{collections::BTreeSet, fs, io::Read, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -24,7 +29,8 @@ impl Lacking {
     }
 }
 
-/// Looks for a configuration and for weights; a file of safetensors has the length that its header says.
+/// Looks for a configuration and for weights; a file of safetensors has the length that its header says, and a file of PyTorch
+/// ends in the directory of its archive.
 pub(super) fn is_whole(folder: &Path) -> Result<(), Lacking> {
     let is = |name: &str| folder.join(name).is_file();
     if !folder.is_dir() {
@@ -46,9 +52,10 @@ pub(super) fn is_whole(folder: &Path) -> Result<(), Lacking> {
     if is("model.safetensors.index.json") && !of_adapter {
         return whole_shards(folder, "model.safetensors.index.json");
     }
-    match bins.iter().any(|name| is(name)) {
-        true => Ok(()),
-        false => Err(Lacking::none(&safetensors)),
+    match bins.iter().find(|name| is(name)) {
+        Some(name) if name.ends_with(".json") => whole_shards(folder, name),
+        Some(name) => whole_file(folder, name),
+        None => Err(Lacking::none(&safetensors)),
     }
 }
 
@@ -75,13 +82,37 @@ fn whole_shards(folder: &Path, index: &str) -> Result<(), Lacking> {
 }
 
 fn whole_file(folder: &Path, name: &str) -> Result<(), Lacking> {
-    match length_by_header(&folder.join(name)) {
-        Some((said, found)) if found >= said => Ok(()),
-        _ => Err(Lacking {
+    let path = folder.join(name);
+    let whole = match name.ends_with(".bin") {
+        true => has_directory(&path).unwrap_or(false),
+        false => length_by_header(&path).is_some_and(|(said, found)| found >= said),
+    };
+    match whole {
+        true => Ok(()),
+        false => Err(Lacking {
             expected: format!("a whole {name}"),
             found: "a part",
         }),
     }
+}
+
+/// Whether a file that begins as a zip archive ends in its directory, which is written last. A file of another kind is left to who
+/// reads it.
+fn has_directory(path: &Path) -> io::Result<bool> {
+    const LONGEST_END: u64 = 22 + 0xffff;
+    let mut file = fs::File::open(path)?;
+    let mut start = [0; 4];
+    if file.read(&mut start)? < start.len() {
+        return Ok(false);
+    }
+    if start != *b"PK\x03\x04" {
+        return Ok(true);
+    }
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_END)))?;
+    let mut end = Vec::new();
+    file.take(LONGEST_END).read_to_end(&mut end)?;
+    Ok(end.windows(4).any(|bytes| bytes == b"PK\x05\x06"))
 }
 
 /// The length that the header of a file of tensors says, and the file's; `None` where the header is not whole.
@@ -155,7 +186,18 @@ mod tests {
         assert_eq!(is_whole(place), Ok(()));
         write("adapter_config.json", b"{}");
         assert_eq!(is_whole(place), lacks("adapter_model.safetensors", "none"));
-        write("adapter_model.bin", b"");
+        for part in [&b""[..], b"PK", b"PK\x03\x04data and no directory"] {
+            write("adapter_model.bin", part);
+            assert_eq!(
+                is_whole(place),
+                lacks("a whole adapter_model.bin", "a part"),
+                "{part:?}"
+            );
+        }
+        write("adapter_model.bin", b"PK\x03\x04dataPK\x05\x06 and a comment");
+        assert_eq!(is_whole(place), Ok(()));
+        // The older form has no end to look for.
+        write("adapter_model.bin", b"\x80\x02pickled");
         assert_eq!(is_whole(place), Ok(()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attn_core::{Limits, files};
+use attn_core::{Limits, files, text::each_line};
 use serde_json::Value;
 
 use crate::Error;
@@ -58,15 +58,19 @@ impl Pairs {
         let found = match paths {
             [both] => one(both.as_ref())?,
             [sources, targets] => {
-                let (a, b) = (text(sources.as_ref())?, text(targets.as_ref())?);
-                let (first, second): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
+                let (a, b) = (bytes(sources.as_ref())?, bytes(targets.as_ref())?);
+                let [first, second] = [(&a, sources), (&b, targets)].map(|(bytes, path)| lines(bytes, path.as_ref()));
+                let (first, second) = (first?, second?);
                 if first.len() != second.len() {
                     let expected = format!("{} targets, one per source", first.len());
                     return Err(shape("lines of two files", &expected, second.len().to_string()));
                 }
                 let place = format!("{}, {}", sources.as_ref().display(), targets.as_ref().display());
                 let mut found = Self::default();
-                for (line, (source, target)) in (1..).zip(first.into_iter().zip(second)) {
+                for ((line, source), (_, target)) in first.into_iter().zip(second) {
+                    let (Some(source), Some(target)) = (found.readable(source), found.readable(target)) else {
+                        continue;
+                    };
                     if !source.trim().is_empty() || !target.trim().is_empty() {
                         found.push(&place, line, source, target, "a source and a target");
                     }
@@ -101,6 +105,11 @@ impl Pairs {
         }
     }
 
+    /// A line that is text; notes one that is not.
+    fn readable<'a>(&mut self, line: Result<&'a str, attn_core::Error>) -> Option<&'a str> {
+        line.map_err(|error| self.errors.push(error)).ok()
+    }
+
     fn fail(&mut self, place: &str, line: usize, expected: &str, found: String) {
         self.errors.push(attn_core::Error::Text {
             place: place.to_owned(),
@@ -111,24 +120,25 @@ impl Pairs {
     }
 }
 
-fn text(path: &Path) -> Result<String, Error> {
-    let bytes = files::read(path, Limits::default().bytes.min(LARGEST))?;
-    let text = String::from_utf8(bytes).map_err(|error| attn_core::Error::Text {
-        place: path.display().to_string(),
-        line: None,
-        expected: "UTF-8".into(),
-        found: error.to_string(),
-    })?;
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
+    Ok(files::read(path, Limits::default().bytes.min(LARGEST))?)
+}
+
+/// The lines of a file, each with its number.
+fn lines<'a>(bytes: &'a [u8], path: &Path) -> Result<Vec<(usize, Result<&'a str, attn_core::Error>)>, Error> {
+    Ok(each_line(bytes, &path.display().to_string())?)
 }
 
 /// One file.
 fn one(path: &Path) -> Result<Pairs, Error> {
-    let (text, place) = (text(path)?, path.display().to_string());
+    let (bytes, place) = (bytes(path)?, path.display().to_string());
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let objects = ["jsonl", "ndjson"].iter().any(|own| ending.eq_ignore_ascii_case(own));
     let mut found = Pairs::default();
-    for (line, content) in (1..).zip(text.lines()) {
+    for (line, content) in lines(&bytes, path)? {
+        let Some(content) = found.readable(content) else {
+            continue;
+        };
         if content.trim().is_empty() && (objects || !content.contains('\t')) {
             continue;
         }
@@ -169,11 +179,12 @@ mod tests {
     #[test]
     fn bad_lines_are_named_and_the_rest_goes_on() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, content: &str| {
+        let write_bytes = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
             std::fs::write(&path, content).unwrap();
             path
         };
+        let write = |name: &str, content: &str| write_bytes(name, content.as_bytes());
         let tsv = write(
             "a.tsv",
             "\u{feff}a\tb\textra\n\n\tonly target\nx\t \nc\td\n\t\n  \n \t \n",
@@ -212,6 +223,15 @@ mod tests {
         let (a, b) = (write("a.en", "one\n\ntwo\n"), write("b.de", "eins\n\nzwei\n"));
         let found = Pairs::read(&[&a, &b]).unwrap();
         assert_eq!((found.pairs[1].line, found.pairs[1].target.as_str()), (3, "zwei"));
+        // Bytes that are no text cost their line alone.
+        let odd = write_bytes("d.de", b"eins\n\nzw\xe9i\n");
+        let found = Pairs::read(&[&a, &odd]).unwrap();
+        assert_eq!((found.pairs.len(), found.errors.len()), (1, 1));
+        assert!(
+            found.errors[0]
+                .to_string()
+                .contains("d.de, line 3: expected text in UTF-8")
+        );
         let short = write("c.de", "eins\n");
         assert!(Pairs::read(&[&a, &short]).is_err());
         assert!(Pairs::read(&[write("empty.tsv", "\n")]).is_err());
