@@ -54,19 +54,24 @@ fn check(stage: Stage, mut faulty: impl FnMut(usize, &str, &mut Rng) -> Option<D
             continue;
         };
         let blame = blame(&decoder, &healthy, source, expected);
-        if blame.kind != BlameKind::Model {
+        if blame.kind == BlameKind::None {
             // The fault changed nothing that matters here.
             continue;
         }
         all += 1;
-        right += usize::from(blame.stage == Some(stage));
+        right += usize::from(blame.kind == BlameKind::Model && blame.stage == Some(stage));
         found.push((source, blame.found, blame.stage, blame.stages));
     }
-    let share = right as f64 / all.max(1) as f64;
+    println!("{stage:?}: {right} of {all}");
     assert!(
-        all == faults() && share >= 0.9,
+        all == faults() && enough(right, all),
         "{right} of {all} {stage:?}: {found:#?}"
     );
+}
+
+/// 95 of 100; of a few, all but one.
+fn enough(right: usize, all: usize) -> bool {
+    all - right <= (all / 20).max(1)
 }
 
 #[test]
@@ -106,7 +111,7 @@ fn a_shifted_row_of_attention_is_blamed_on_attention() {
             let rows = decoding.attention(0, &heads, Shift::Predicted).ok()?;
             let mut row = rows[step * keys..(step + 1) * keys].to_vec();
             row.rotate_right(shift);
-            edits.extend(decoding.attention_edits(step, &heads, &row).ok()?);
+            edits.extend(decoding.attention_edits(0, step, &heads, &row).ok()?);
         }
         healthy
             .with_fault(Fault {
@@ -169,7 +174,9 @@ fn what_is_right_is_blamed_on_nothing() {
         let blame = blame(&healthy, &healthy, source, expected);
         blame.kind != BlameKind::None
     });
-    assert!(blamed.count() * 20 <= 3 * faults());
+    let (blamed, all) = (blamed.count(), 3 * faults());
+    println!("nothing: {} of {all}", all - blamed);
+    assert!(blamed * 20 <= all);
 }
 
 #[test]
@@ -183,7 +190,11 @@ fn a_search_of_one_beam_is_blamed_on_the_search() {
         "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
         "max_position_embeddings": 32, "init_std": 1.0, "architectures": ["BartForConditionalGeneration"]}"#;
     let (mut all, mut right) = (0, 0);
-    for seed in 0..60 {
+    // The search misses the best output of some of them.
+    for seed in (1000 * seed()..).take(60 * faults()) {
+        if all == faults() {
+            break;
+        }
         let model = Model::build("random", config, &Weights::initialize(seed), Gradients::Off).unwrap();
         let tokenizer = Tokenizer::from_bytes(vocabulary.as_bytes(), "tokenizer.json".as_ref()).unwrap();
         let generation = GenerationParams {
@@ -211,7 +222,8 @@ fn a_search_of_one_beam_is_blamed_on_the_search() {
             .is_some_and(|lost| lost.width.is_some_and(|width| width <= 8));
         right += usize::from(blame.kind == BlameKind::Search && search);
     }
-    assert!(all >= 5 && right * 20 >= 19 * all, "{right} of {all}");
+    println!("search: {right} of {all}");
+    assert!(all == faults() && enough(right, all), "{right} of {all}");
 }
 
 #[test]

@@ -103,6 +103,15 @@ fn an_index_holds_the_states_of_its_pairs_and_no_padding() {
     for (kind, expected) in kinds.into_iter().zip([rows[0], rows[1], rows[1]]) {
         assert_eq!(index.states(kind).unwrap().len(), expected);
     }
+    let sources = |most| index.sources(most).unwrap();
+    let expected: Vec<&str> = pairs
+        .pairs
+        .iter()
+        .step_by(10)
+        .map(|pair| pair.source.as_str())
+        .collect();
+    assert_eq!(sources(4), expected);
+    assert_eq!((sources(100).len(), sources(0).len()), (40, 0));
     let description = index.description();
     assert!(
         description

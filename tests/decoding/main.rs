@@ -2,7 +2,13 @@
 //! neighbors by brute force.
 
 #![cfg(feature = "study")]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a test"
+)]
 
 mod blame;
 mod families;

@@ -46,6 +46,40 @@ fn what_rests_on_no_source_says_so() {
     assert!(coverage(&healthy).iter().sum::<f32>() > 1.0);
 }
 
+/// An omission: no token attends to the day, in the encoder or in the decoder, so that the target cannot carry it over.
+#[test]
+fn what_is_left_out_of_the_source_is_covered_least() {
+    let decoder = dates();
+    let healthy = decoded(&decoder, "May 21, 2000", 1);
+    let day: Vec<usize> = (0..healthy.source.len())
+        .filter(|&at| at < 7 && ["2", "1"].contains(&healthy.source.tokens[at].as_str()))
+        .collect();
+    assert_eq!(day.len(), 2, "{:?}", healthy.source.tokens);
+    let cut = |(attention, layer)| {
+        let edit = Edit::AttentionFactor {
+            heads: Heads::all(attention, layer),
+            queries: Selection::All,
+            keys: day.clone().into(),
+            factor: 0.0,
+            renormalize: true,
+        };
+        edit.into()
+    };
+    let all = [Attention::EncoderSelf, Attention::Cross].map(|attention| [(attention, 0), (attention, 1)]);
+    let fault = Fault {
+        edits: all.concat().into_iter().map(cut).collect(),
+        ..Fault::default()
+    };
+    let blind = decoded(&decoder.with_fault(fault).unwrap(), "May 21, 2000", 1);
+    let of_day = |decoding: &Decoding| -> f32 {
+        let coverage = decoding.hypotheses[0].coverage.as_ref().unwrap();
+        let all: f32 = coverage.iter().sum();
+        day.iter().map(|&at| coverage[at]).sum::<f32>() / all
+    };
+    assert!(of_day(&healthy) > 0.05, "{}", of_day(&healthy));
+    assert!(of_day(&blind) < 1e-6, "{}", of_day(&blind));
+}
+
 #[test]
 fn bad_sources_are_refused() {
     let decoder = dates();

@@ -2,11 +2,12 @@
 
 use attn_sdk::{
     core::Attention,
+    embedded,
     models::{
         Checkpoint, Point, Site,
         intervene::{Edit, Heads, Selection},
     },
-    study::decoding::{Comparison, DecodedStep, Decoder, Fault, HeadChoice, NearWord, Shift, StateKind},
+    study::decoding::{Comparison, DecodedStep, Decoder, Decoding, Fault, HeadChoice, NearWord, Shift, StateKind},
 };
 
 use crate::{dates, decoded};
@@ -80,7 +81,7 @@ fn edited_attention_is_what_the_model_uses() {
     let decoding = decoded(&decoder, "May 21, 2000", 1);
     let mut weights = vec![0.0; decoding.source.len()];
     (weights[4], weights[5]) = (1.0, 3.0);
-    let edits = decoding.attention_edits(6, &HeadChoice::Layer(1), &weights).unwrap();
+    let edits = decoding.attention_edits(0, 6, &HeadChoice::Layer(1), &weights).unwrap();
     let edited = decoder.edited(&decoding, 0, 6, &edits, &()).unwrap();
     assert_eq!(edited.hypotheses[0].row.ids[..6], decoding.hypotheses[0].row.ids[..6]);
     let keys = weights.len();
@@ -91,6 +92,58 @@ fn edited_attention_is_what_the_model_uses() {
         let row = &rows[6 * keys..7 * keys];
         assert_eq!((row[4] - 0.25).abs() < 1e-5 && (row[5] - 0.75).abs() < 1e-5, expected);
     }
+}
+
+/// A date that is two characters longer: every weight goes to the character that is the same.
+#[test]
+fn a_row_of_another_run_is_copied_by_alignment() {
+    let decoder = dates();
+    let (may, march) = (
+        decoded(&decoder, "May 21, 2000", 1),
+        decoded(&decoder, "March 21, 2000", 1),
+    );
+    let both = Comparison::new((&may, 0), (&march, 0), &HeadChoice::All, Shift::Predicted).unwrap();
+    // `2000-05-21` and `2000-03-21` are aligned step by step.
+    let row = both.row_of_second((&march, 0), 9, &HeadChoice::All).unwrap();
+    let theirs = march.step_attention(0, 9, &HeadChoice::All).unwrap();
+    assert_eq!(row.len(), may.source.len());
+    let at = |decoding: &Decoding, token: &str| decoding.source.tokens.iter().rposition(|own| own == token).unwrap();
+    for token in ["1", ","] {
+        assert_eq!(row[at(&may, token)], theirs[at(&march, token)], "{token}");
+    }
+    assert_eq!(row[0], theirs[0], "M");
+    assert_eq!(both.row_of_second((&march, 0), 99, &HeadChoice::All), None);
+}
+
+/// A head that gets its own weights back writes the same; the tokens it has written keep theirs.
+#[test]
+fn edited_attention_of_a_continuation_is_about_the_prompt() {
+    let decoder = Decoder::load(&embedded::TEXT_DECODER.checkpoint().unwrap()).unwrap();
+    let decoding = decoded(&decoder, "the cat", 1);
+    let (step, layer, head) = (3, 1, 2);
+    let heads = HeadChoice::Some(vec![(layer, head)]);
+    let row = |decoding: &Decoding| {
+        let own = &decoding.hypotheses[0].decoder_self;
+        let query = decoding.source.len() + step - 1;
+        own.head(layer, head)[query * own.keys..=query * own.keys + query].to_vec()
+    };
+    let prompt = decoding.source.len();
+    let before = row(&decoding);
+    assert!(before[prompt..].iter().sum::<f32>() > 0.01);
+    let same = decoding.attention_edits(0, step, &heads, &before[..prompt]).unwrap();
+    let same = decoder.edited(&decoding, 0, step, &same, &()).unwrap();
+    assert_eq!(same.hypotheses[0].row.ids, decoding.hypotheses[0].row.ids);
+    let mut weights = vec![0.0; prompt];
+    weights[0] = before[..prompt].iter().sum();
+    let edits = decoding.attention_edits(0, step, &heads, &weights).unwrap();
+    let after = row(&decoder.edited(&decoding, 0, step, &edits, &()).unwrap());
+    let expected = [&weights[..], &before[prompt..]].concat();
+    assert!(
+        after.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5),
+        "{after:?} {expected:?}"
+    );
+    let none = HeadChoice::Some(vec![(9, 0)]);
+    assert!(decoding.attention_edits(0, step, &none, &weights).is_err());
 }
 
 #[test]

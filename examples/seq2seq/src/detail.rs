@@ -8,7 +8,7 @@ use eframe::egui::{ScrollArea, Ui, Vec2, vec2};
 
 use crate::{
     studio::{Experiment, Studio},
-    views::{Seen, Tab, Token, Views},
+    views::{Seen, Tab, Token, Tree, Views},
 };
 
 /// The strongest of some cells.
@@ -37,7 +37,12 @@ impl Studio {
         let Some(found) = run.decoding.hypotheses.get(look.hypothesis) else {
             return;
         };
-        let (tree, entries) = run.decoding.beam_tree(look.penalty, true);
+        // Made once: a long search has thousands of nodes.
+        let kept = views.tree.take().filter(|tree| tree.is_of(&run.decoding, look.penalty));
+        let tree = &*views
+            .tree
+            .insert(kept.unwrap_or_else(|| Tree::new(&run.decoding, look.penalty)));
+        let (entries, tree) = (&tree.entries, &tree.plot);
         let size = tree.natural_size();
         let of_token = |at: usize| {
             let entry = found.nodes.get(at)?;
@@ -55,7 +60,7 @@ impl Studio {
             .show(ui, |ui| {
                 let size = vec2(size[0].max(ui.available_width()), size[1].max(ui.available_height()));
                 let view = (&mut look.cameras.detail, &look.view);
-                ui.allocate_ui(size, |ui| views.detail.show(ui, view, marked, &tree))
+                ui.allocate_ui(size, |ui| views.detail.show(ui, view, marked, tree))
                     .inner
             })
             .inner;
@@ -195,10 +200,15 @@ impl Studio {
         };
         let columns = table.columns.len().max(1);
         let encoder = |row: usize| table.rows.get(row).is_some_and(|name| name.starts_with("encoder"));
+        // A decoder-only model reads the source and what it writes in one row.
+        let prompt = match run.decoding.encoder_decoder {
+            true => 0,
+            false => run.decoding.source.len(),
+        };
         let marked = views.token.and_then(|token| {
             let (source, at) = match token {
-                Token::Source(at) => (true, at),
-                Token::Target(at) => (false, at),
+                Token::Source(at) => (prompt == 0, at),
+                Token::Target(at) => (false, prompt + at),
             };
             let rows = (0..table.rows.len()).filter(|row| encoder(*row) == source && at < columns);
             strongest(&table, rows.map(|row| row * columns + at))
@@ -211,9 +221,9 @@ impl Studio {
                 .hypotheses
                 .get(look.hypothesis)
                 .map_or(0, |found| found.row.len());
-            seen.token = match encoder(row) {
+            seen.token = match encoder(row) || at < prompt {
                 true => (at < run.decoding.source.len()).then_some(Token::Source(at)),
-                false => (at < target).then_some(Token::Target(at)),
+                false => (at - prompt < target).then_some(Token::Target(at - prompt)),
             };
         }
     }

@@ -7,8 +7,8 @@ use attn_sdk::{
     core::progress::step,
     embedded,
     study::decoding::{
-        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, ErrorRate, Links, Rank, Reference, Shift, Unit,
-        alignment_error_rate, alignment_heads, read_pharaoh,
+        AlignmentHead, BlameParams, Decoder, Decoding, DecodingParams, ErrorRate, Links, Rank, Reference, Shift,
+        StateIndex, Unit, alignment_error_rate, alignment_heads, read_pharaoh,
     },
 };
 
@@ -154,11 +154,10 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
             let params = forced.transpose()?.unwrap_or_else(|| params.clone());
             decoder.decode(&line.source, &params, progress)
         };
-        let lacking = "expected SOURCE TAB TARGET for --alignments, found no TAB";
-        let result = match (!line.lacks_target).then(decode) {
-            None => Err(lacking.to_owned()),
-            Some(Err(error)) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
-            Some(result) => result.map_err(|error| error.to_string()),
+        let result = match line.wrong.as_ref().map_or_else(|| Ok(decode()), Err) {
+            Err(wrong) => Err(wrong.clone()),
+            Ok(Err(error)) if error.is_cancelled() => return Err("stopped before all sources were decoded".into()),
+            Ok(result) => result.map_err(|error| error.to_string()),
         };
         let mut run = Run::new(line.number, line.source, result, done < listed);
         if let (Some(index), Ok(decoding)) = (&index, &mut run.result)
@@ -181,7 +180,8 @@ pub(crate) fn run(options: &Options, progress: &dyn Progress) -> Result<Session,
     }
     let _ = progress.update("sources", total, total);
     align(&mut session, options, &decoder, &params, given.as_deref(), progress)?;
-    explain(&mut session, options, &decoder, &params, progress)?;
+    let known = known_sources(options, index.as_ref())?;
+    explain(&mut session, options, &decoder, &params, known, progress)?;
     Ok(session)
 }
 
@@ -272,16 +272,13 @@ fn explain(
     options: &Options,
     decoder: &Decoder,
     params: &DecodingParams,
+    mut references: Vec<String>,
     progress: &dyn Progress,
 ) -> Result<(), Box<dyn Error>> {
     let (Some(source), Some(expected)) = (&options.explain, &options.expected) else {
         return Ok(());
     };
-    let references: Vec<String> = if options.model.is_none() {
-        references().collect()
-    } else {
-        session.runs.iter().map(|run| run.source.clone()).collect()
-    };
+    references.extend(session.runs.iter().map(|run| run.source.clone()));
     let settings = BlameParams {
         references,
         seed: options.seed,
@@ -299,10 +296,17 @@ fn explain(
     Ok(())
 }
 
-/// Sources of more embedded dates, for blame.
-pub(crate) fn references() -> impl Iterator<Item = String> {
-    let sources = embedded::dates().take(REFERENCES);
-    sources.map(|line| line.split('\t').next().unwrap_or_default().to_owned())
+/// Sources beside those that are decoded, for blame: those of the index, and embedded dates for the embedded model.
+pub(crate) fn known_sources(options: &Options, index: Option<&StateIndex>) -> Result<Vec<String>, attn_sdk::Error> {
+    let mut sources = match index {
+        Some(index) => index.sources(REFERENCES)?,
+        None => Vec::new(),
+    };
+    if options.model.is_none() {
+        let dates = embedded::dates().take(REFERENCES);
+        sources.extend(dates.map(|line| line.split('\t').next().unwrap_or_default().to_owned()));
+    }
+    Ok(sources)
 }
 
 /// Embedded dates over which heads are scored.

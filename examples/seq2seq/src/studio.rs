@@ -102,11 +102,16 @@ impl Studio {
     /// The model is there.
     pub(crate) fn read_by(&mut self, decoder: Decoder) {
         self.languages = decoder.languages();
-        self.references = match self.options.model {
-            None => session::references().collect(),
-            Some(_) => Vec::new(),
-        };
+        self.find_references();
         self.decoder = Some(decoder);
+    }
+
+    /// Sources that blame may look for a clean run among.
+    fn find_references(&mut self) {
+        match session::known_sources(&self.options, self.index.as_ref()) {
+            Ok(sources) => self.references = sources,
+            Err(error) => self.failure = error.to_string(),
+        }
     }
 
     pub(crate) fn take(&mut self, news: News, jobs: &Jobs<News>) {
@@ -134,6 +139,7 @@ impl Studio {
             }
             News::Indexed(index) => {
                 self.index = Some(index);
+                self.find_references();
                 self.find_neighbors(jobs);
             }
             News::Near(run, near) => {
@@ -297,15 +303,19 @@ impl Studio {
         look.weights = found.unwrap_or_default();
     }
 
-    /// The row of the compared run.
+    /// The row of the compared run: that of the aligned step, over aligned source tokens.
     pub(super) fn copy_weights(&mut self) {
-        let row = self.compared_with().and_then(|(other, hypothesis)| {
-            let heads = &self.look.flow.heads;
-            other.decoding.step_attention(hypothesis, self.look.step, heads)
+        let look = &self.look;
+        let row = self.run().zip(self.compared_with()).and_then(|(run, (other, theirs))| {
+            let heads = &look.flow.heads;
+            let (own, other) = (&*run.decoding, &*other.decoding);
+            let pair = [(own, look.hypothesis), (other, theirs)];
+            let both = Comparison::new(pair[0], pair[1], heads, Shift::Predicted).ok()?;
+            both.row_of_second((other, theirs), look.step, heads)
         });
-        if let Some(row) = row {
-            let row = row.into_iter().chain(std::iter::repeat(0.0));
-            self.look.weights.iter_mut().zip(row).for_each(|(to, from)| *to = from);
+        match row {
+            Some(row) => self.look.weights = row,
+            None => self.failure = "the compared run has no step that is aligned with this one".into(),
         }
     }
 

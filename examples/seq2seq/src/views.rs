@@ -1,13 +1,19 @@
 //! The plots of a run. A token under the pointer is highlighted in all of them, and so is the aligned one of the compared run.
 
+use std::sync::Arc;
+
 use attn_egui::{Jobs, SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     core::HeadId,
     render::{
-        Interaction, Pick, Plot, ViewState, control::Event, plot::deferred, plots::HeatTable, state::Shared,
+        Interaction, Pick, Plot, ViewState,
+        control::Event,
+        plot::deferred,
+        plots::{BeamTree, HeatTable},
+        state::Shared,
         text::text_width,
     },
-    study::decoding::{Comparison, FlowOptions},
+    study::decoding::{Comparison, Decoding, FlowOptions},
 };
 use eframe::egui::{CentralPanel, Frame, ScrollArea, Ui, vec2};
 use serde::{Deserialize, Serialize};
@@ -142,6 +148,32 @@ pub(crate) struct Views {
     pub(super) aligned: Option<([usize; 4], Comparison)>,
     /// The change of attention between them.
     pub(super) change: Option<HeatTable>,
+    pub(super) tree: Option<Tree>,
+}
+
+/// The beam tree of a run with a length penalty.
+pub(super) struct Tree {
+    run: Arc<Decoding>,
+    penalty: f64,
+    pub(super) plot: BeamTree,
+    /// The entries of each node.
+    pub(super) entries: Vec<Vec<usize>>,
+}
+
+impl Tree {
+    pub(super) fn new(run: &Arc<Decoding>, penalty: f64) -> Self {
+        let (plot, entries) = run.beam_tree(penalty, true);
+        Self {
+            run: run.clone(),
+            penalty,
+            plot,
+            entries,
+        }
+    }
+
+    pub(super) fn is_of(&self, run: &Arc<Decoding>, penalty: f64) -> bool {
+        Arc::ptr_eq(&self.run, run) && self.penalty == penalty
+    }
 }
 
 impl Views {
@@ -159,6 +191,7 @@ impl Views {
             flow_for: None,
             aligned: None,
             change: None,
+            tree: None,
         }
     }
 

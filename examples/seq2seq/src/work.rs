@@ -210,7 +210,7 @@ impl Studio {
         let (weights, heads) = (look.weights.clone(), look.flow.heads.clone());
         let label = format!("attention at step {}", step + 1);
         self.start(jobs, Some(look.shown), label, move |decoder, progress| {
-            let edits = decoding.attention_edits(step, &heads, &weights)?;
+            let edits = decoding.attention_edits(hypothesis, step, &heads, &weights)?;
             decoder.edited(&decoding, hypothesis, step, &edits, progress)
         });
     }
@@ -283,7 +283,8 @@ impl Studio {
         let Some(decoder) = self.decoder.clone() else { return };
         let (expected, shown) = (self.look.expected.trim().to_owned(), self.look.shown);
         let sources = self.runs.iter().map(|run| run.decoding.source.text.clone());
-        let references: Vec<String> = sources.chain(self.references.iter().cloned()).collect();
+        let others = self.lines.iter().chain(&self.references);
+        let references: Vec<String> = sources.chain(others.cloned()).collect();
         let (source, params) = (run.decoding.source.text.clone(), run.decoding.params.clone());
         jobs.start("blame", move |job| {
             let settings = BlameParams {

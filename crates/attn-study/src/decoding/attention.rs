@@ -144,11 +144,8 @@ impl AttentionWeights {
         (0..self.layers).flat_map(move |layer| (0..heads).map(move |head| (layer, head)))
     }
 
-    /// The mean weights of some heads, `[query, key]`.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchHead`] for a layer or a head that does not exist, or none at all.
-    pub fn mean(&self, choice: &HeadChoice) -> Result<Vec<f32>, Error> {
+    /// Layer and head of the chosen heads.
+    pub(super) fn chosen(&self, choice: &HeadChoice) -> Result<Vec<(usize, usize)>, Error> {
         let heads: Vec<(usize, usize)> = match choice {
             HeadChoice::All => self.every_head().collect(),
             HeadChoice::Layer(layer) => (0..self.heads).map(|head| (*layer, head)).collect(),
@@ -163,6 +160,15 @@ impl AttentionWeights {
         if heads.is_empty() {
             return Err(self.no_such_head("no head".into()));
         }
+        Ok(heads)
+    }
+
+    /// The mean weights of some heads, `[query, key]`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchHead`] for a layer or a head that does not exist, or none at all.
+    pub fn mean(&self, choice: &HeadChoice) -> Result<Vec<f32>, Error> {
+        let heads = self.chosen(choice)?;
         let mut sums = vec![0.0_f64; self.queries * self.keys];
         for &(layer, head) in &heads {
             for (sum, weight) in sums.iter_mut().zip(self.head(layer, head)) {

@@ -72,6 +72,21 @@ impl Comparison {
         })
     }
 
+    /// The attention of the second run, `after` and its hypothesis, at the step that is aligned with a step of the first: a weight
+    /// for each source token of the first, 0 for one that the second does not have. `None` if no step is aligned with it.
+    pub fn row_of_second(
+        &self,
+        (after, hypothesis): (&Decoding, usize),
+        step: usize,
+        heads: &HeadChoice,
+    ) -> Option<Vec<f32>> {
+        let place = self.target.iter().find(|place| place.before == Some(step))?;
+        let row = after.step_attention(hypothesis, place.after?, heads)?;
+        let own = self.source.iter().filter(|key| key.before.is_some());
+        let weight = |key: &Aligned| key.after.and_then(|at| row.get(at).copied()).unwrap_or(0.0);
+        Some(own.map(weight).collect())
+    }
+
     /// Whether both wrote the same.
     pub fn same_target(&self) -> bool {
         self.target.iter().all(|place| place.same)

@@ -7,8 +7,15 @@ use attn_render::plots::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{AttentionScale, Decoding, EntryFate, HeadChoice, Shift, TokenRow, attention::grouped, tree::collapse};
+use super::{
+    AttentionScale, Decoding, EntryFate, HeadChoice, Shift, TokenRow,
+    attention::grouped,
+    tree::{Nodes, collapse},
+};
 use crate::Error;
+
+/// Entries above which a joined beam tree leaves out what was pruned.
+const LARGE_TREE: usize = 1_000;
 
 /// What is drawn as one: a piece of the tokenizer, or a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,10 +243,24 @@ impl Decoding {
         })
     }
 
-    /// The beam tree with the scores of a length penalty; `join` makes one node of each run without branching. With it come the
-    /// entries of [`beam`](Self::beam) that each node stands for.
+    /// The beam tree with the scores of a length penalty; `join` makes one node of each run without branching, and leaves out
+    /// what was pruned from a tree of more than 1,000 entries. With it come the entries of [`beam`](Self::beam) that each node
+    /// stands for.
     pub fn beam_tree(&self, length_penalty: f64, join: bool) -> (BeamTree, Vec<Vec<usize>>) {
-        let tree = collapse(&self.beam, join);
+        let large = self.beam.len() > LARGE_TREE;
+        let tree = collapse(
+            &self.beam,
+            match join {
+                true if large => Nodes::KeptRuns,
+                true => Nodes::Runs,
+                false => Nodes::Entries,
+            },
+        );
+        let pruned = self.beam.iter().filter(|entry| entry.fate == EntryFate::Pruned).count();
+        let left_out = match pruned {
+            pruned if join && large && pruned > 0 => format!("; {pruned} pruned tokens are left out"),
+            _ => String::new(),
+        };
         let words = |entries: &[usize]| {
             let tokens = entries.iter().map(|&entry| self.beam[entry].token.as_str());
             let letters = tokens.clone().all(|token| token.chars().count() <= 1);
@@ -275,7 +296,7 @@ impl Decoding {
         let beams = self.params.generation.beams;
         let plot = BeamTree {
             subtitle: format!(
-                "{}; {beams} {}, length penalty {length_penalty}",
+                "{}; {beams} {}, length penalty {length_penalty}{left_out}",
                 self.headline(0),
                 if beams == 1 { "beam" } else { "beams" }
             ),
@@ -286,10 +307,18 @@ impl Decoding {
         (plot, tree.nodes)
     }
 
-    /// The last entry of the finished hypothesis that has the best score with a length penalty; of the hypotheses as they are if
-    /// none of the stored ones finished.
+    /// The last entry of the finished hypothesis that has the best score with a length penalty, those that the search dropped
+    /// included; of the hypotheses as they are if none finished.
     pub fn best_finished(&self, length_penalty: f64) -> Option<usize> {
-        let ends = self.hypotheses.iter().filter_map(|found| found.nodes.last().copied());
+        let finished = (0..self.beam.len()).filter(|&at| self.beam[at].fate == EntryFate::Finished);
+        let mut ends: Vec<usize> = finished.collect();
+        if ends.is_empty() {
+            ends = self
+                .hypotheses
+                .iter()
+                .filter_map(|found| found.nodes.last().copied())
+                .collect();
+        }
         let mut best: Option<(usize, f32)> = None;
         for end in ends {
             let score = self.rescored(end, length_penalty);

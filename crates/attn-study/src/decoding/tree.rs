@@ -102,10 +102,26 @@ pub(super) struct Collapsed {
     pub(super) node_of: Vec<usize>,
 }
 
+/// What a tree has nodes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nodes {
+    /// Every entry.
+    Entries,
+    /// Runs without branching, and every entry that was pruned.
+    Runs,
+    /// Runs without branching of what was kept. What was pruned belongs to the node it would have continued.
+    KeptRuns,
+}
+
 /// Joins every entry with its only child, unless that was pruned: a node is then kept or not as a whole.
-pub(super) fn collapse(entries: &[BeamEntry], join: bool) -> Collapsed {
+pub(super) fn collapse(entries: &[BeamEntry], nodes: Nodes) -> Collapsed {
+    let left_out = |entry: &BeamEntry| nodes == Nodes::KeptRuns && entry.fate == EntryFate::Pruned;
     let mut children = vec![0_usize; entries.len()];
-    for parent in entries.iter().filter_map(|entry| entry.parent) {
+    for parent in entries
+        .iter()
+        .filter(|entry| !left_out(entry))
+        .filter_map(|entry| entry.parent)
+    {
         children[parent] += 1;
     }
     let mut out = Collapsed {
@@ -114,8 +130,15 @@ pub(super) fn collapse(entries: &[BeamEntry], join: bool) -> Collapsed {
         node_of: Vec::with_capacity(entries.len()),
     };
     for (at, entry) in entries.iter().enumerate() {
+        if left_out(entry)
+            && let Some(parent) = entry.parent
+        {
+            out.node_of.push(out.node_of[parent]);
+            continue;
+        }
         let pruned = entry.fate == EntryFate::Pruned;
-        let joined = entry.parent.filter(|parent| join && children[*parent] == 1 && !pruned);
+        let runs = nodes != Nodes::Entries;
+        let joined = entry.parent.filter(|parent| runs && children[*parent] == 1 && !pruned);
         let node = match joined {
             Some(parent) => {
                 let node = out.node_of[parent];
@@ -156,15 +179,26 @@ mod tests {
             entry(Some(1)),
             entry(Some(3)),
         ];
-        let joined = collapse(&entries, true);
+        let joined = collapse(&entries, Nodes::Runs);
         assert_eq!(joined.nodes, [vec![0, 1], vec![2], vec![3, 4]]);
         assert_eq!(joined.parents, [None, Some(0), Some(0)]);
-        assert_eq!(collapse(&entries, false).nodes.len(), 5);
+        assert_eq!(collapse(&entries, Nodes::Entries).nodes.len(), 5);
         // What was dropped does not speak for what was kept.
         let mut last = entry(Some(4));
         last.fate = EntryFate::Pruned;
-        let dropped = collapse(&[&entries[..], &[last]].concat(), true);
+        let dropped = collapse(&[&entries[..], &[last]].concat(), Nodes::Runs);
         assert_eq!(dropped.nodes, [vec![0, 1], vec![2], vec![3, 4], vec![5]]);
         assert_eq!(dropped.parents[3], Some(2));
+        // In the middle of a run it divides it, unless it is left out.
+        let mut middle = entry(Some(0));
+        middle.fate = EntryFate::Pruned;
+        let all = [&entries[..], &[middle]].concat();
+        assert_eq!(
+            collapse(&all, Nodes::Runs).nodes,
+            [vec![0], vec![1], vec![2], vec![3, 4], vec![5]]
+        );
+        let kept = collapse(&all, Nodes::KeptRuns);
+        assert_eq!(kept.nodes, [vec![0, 1], vec![2], vec![3, 4]]);
+        assert_eq!(kept.node_of, [0, 0, 1, 2, 2, 0]);
     }
 }

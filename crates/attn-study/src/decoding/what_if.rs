@@ -199,7 +199,7 @@ impl Decoder {
     /// // All heads look at the first character at step 6, which writes the month.
     /// let mut weights = vec![0.0; run.source.len()];
     /// weights[0] = 1.0;
-    /// let edits = run.attention_edits(6, &HeadChoice::All, &weights)?;
+    /// let edits = run.attention_edits(0, 6, &HeadChoice::All, &weights)?;
     /// let edited = decoder.edited(&run, 0, 6, &edits, &())?;
     /// assert!(edited.hypotheses[0].row.text.starts_with("2000-0"));
     /// # Ok::<(), attn_study::Error>(())
@@ -245,13 +245,14 @@ impl Decoder {
 }
 
 impl Decoding {
-    /// Edits that give a step the weights `[source]` in some heads, renormalized: cross-attention, or self-attention of a
-    /// decoder-only model.
+    /// Edits that give a step of a hypothesis the weights `[source]` in some heads, renormalized: cross-attention, or the part of
+    /// self-attention that a decoder-only model gives to the prompt. What such a head gives to the tokens it has written stays.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of weights; [`Error::NoHypothesis`] without a hypothesis.
+    /// [`Error::Shape`] for another number of weights; [`Error::NoHypothesis`], [`Error::NoSuchHead`].
     pub fn attention_edits(
         &self,
+        hypothesis: usize,
         step: usize,
         heads: &HeadChoice,
         weights: &[f32],
@@ -263,26 +264,36 @@ impl Decoding {
                 found: weights.len().to_string(),
             });
         }
-        let (attention, all) = match &self.hypothesis(0)?.cross {
-            Some(cross) => (Attention::Cross, cross),
-            None => (Attention::DecoderSelf, &self.hypothesis(0)?.decoder_self),
+        let found = self.hypothesis(hypothesis)?;
+        let query = (self.prompt_tokens() + step).saturating_sub(1);
+        let edit = |heads: Heads, weights: Vec<f32>| Edit::AttentionRow {
+            heads,
+            query,
+            weights,
+            renormalize: true,
+        };
+        let Some(cross) = &found.cross else {
+            let own = &found.decoder_self;
+            let row = |(layer, head): (usize, usize)| {
+                let keys = query * own.keys + weights.len()..(query + 1) * own.keys;
+                let written = own.head(layer, head).get(keys).unwrap_or_default();
+                let heads = Heads::new(Attention::DecoderSelf, layer, head);
+                edit(heads, [weights, written].concat()).into()
+            };
+            return Ok(own.chosen(heads)?.into_iter().map(row).collect());
         };
         let rows: Vec<Heads> = match heads {
-            HeadChoice::All => (0..all.layers).map(|layer| Heads::all(attention, layer)).collect(),
-            HeadChoice::Layer(layer) => vec![Heads::all(attention, *layer)],
+            HeadChoice::All => (0..cross.layers)
+                .map(|layer| Heads::all(Attention::Cross, layer))
+                .collect(),
+            HeadChoice::Layer(layer) => vec![Heads::all(Attention::Cross, *layer)],
             HeadChoice::Some(some) => {
-                let head = |&(layer, head): &(usize, usize)| Heads::new(attention, layer, head);
+                let head = |&(layer, head): &(usize, usize)| Heads::new(Attention::Cross, layer, head);
                 some.iter().map(head).collect()
             }
         };
-        let query = (self.prompt_tokens() + step).saturating_sub(1);
-        let edit = |heads: Heads| Edit::AttentionRow {
-            heads,
-            query,
-            weights: weights.to_vec(),
-            renormalize: true,
-        };
-        Ok(rows.into_iter().map(|heads| edit(heads).into()).collect())
+        let edits = rows.into_iter().map(|heads| edit(heads, weights.to_vec()).into());
+        Ok(edits.collect())
     }
 }
 

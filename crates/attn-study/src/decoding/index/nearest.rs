@@ -232,6 +232,23 @@ fn fold(
 }
 
 impl StateIndex {
+    /// The sources of at most `most` pairs, evenly over all.
+    ///
+    /// # Errors
+    /// [`Error::BadIndex`] for a damaged line of pairs.
+    pub fn sources(&self, most: usize) -> Result<Vec<String>, Error> {
+        let (pairs, reader) = (
+            self.description().pairs,
+            Reader {
+                index: self,
+                read: HashMap::new(),
+            },
+        );
+        let count = most.min(pairs);
+        let source = |at: usize| Ok(reader.parse(at * pairs / count.max(1))?.pair.source);
+        (0..count).map(source).collect()
+    }
+
     /// The pair of a state, and its token there.
     fn pair_of(&self, kind: StateKind, row: usize) -> (usize, usize) {
         let slot = if kind == StateKind::Encoder { 1 } else { 2 };
