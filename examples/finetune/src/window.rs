@@ -54,7 +54,7 @@ pub(crate) enum News {
     /// A pruned model was written.
     Written(String),
     /// An example was explained.
-    Explained(Arc<(Explanation, AttentionRows)>),
+    Explained(Arc<(Explanation, Vec<AttentionRows>)>),
     /// Two checkpoints were compared.
     Changed(Arc<ChangeStudy>),
     /// The accuracy over the scale of an adapter.

@@ -97,7 +97,7 @@ impl AttentionRows {
             .collect();
         let values: Vec<f32> = self.rows.iter().flat_map(|(_, row)| row.iter().copied()).collect();
         HeatTable {
-            title: format!("Where `{}` looks", self.token),
+            title: format!("What `{}` attends to", self.token),
             caption: "Rows: heads, as layer-head. Columns: the tokens that are read.".into(),
             what: "attention".into(),
             range: Some([0.0, 1.0]),

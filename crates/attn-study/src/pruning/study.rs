@@ -66,7 +66,7 @@ impl HeadStudy {
         let mut curves = Vec::new();
         let order = evaluator.greedy(Some(single), progress)?;
         curves.push(evaluator.curve("greedy", &order, (progress, "pruning curve"))?);
-        for score in [Score::AblationZero, Score::Michel, Score::Taylor] {
+        for score in Score::ALL {
             if let Some(order) = importance.order(score) {
                 curves.push(evaluator.curve(score.name(), &order, (progress, "pruning curve"))?);
             }

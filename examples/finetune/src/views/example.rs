@@ -1,9 +1,10 @@
-//! One example: why this class and not that one, by every method beside each other; where each token looks.
+//! One example: why this class and not that one, by every method beside each other; what each token attends to.
 
 use std::sync::Arc;
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
+    core::{Attention, Side, Token},
     models::attribute::Target,
     render::{Plot, control::Event},
     study::{
@@ -20,6 +21,8 @@ use crate::window::News;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Below {
     Attention,
+    /// That of a token of a target to the source.
+    Source,
     Deletion,
     Insertion,
     Agreement,
@@ -77,12 +80,13 @@ impl Example {
         self.from = wanted;
         self.text = example.text.as_deref().unwrap_or_default().to_owned();
         (self.read, self.class, self.against) = (None, 0, None);
-        let labels = loaded.snapshot.capturer.model().labels();
+        let model = loaded.snapshot.capturer.model();
+        let (labels, writes) = (model.labels(), model.token_labels().is_empty());
         let gold = wanted.map(|at| log.gold(at)).unwrap_or_default();
         match labels.iter().position(|label| *label == gold) {
             Some(class) => self.class = class,
             // A model that writes: what it is to write stands after a TAB.
-            None if labels.is_empty() => self.text = format!("{}\t{gold}", self.text),
+            None if labels.is_empty() && writes => self.text = format!("{}\t{gold}", self.text),
             None => {}
         }
     }
@@ -96,13 +100,26 @@ impl Example {
         }
         let capturer = &loaded.snapshot.capturer;
         let (labels, text) = (capturer.model().labels(), self.text.as_str());
+        let of_tokens = capturer.model().token_labels();
         let example = match text.split_once('\t') {
+            _ if !of_tokens.is_empty() => LabeledExample::of_text(capturer, "text", text, Labels::Tokens(Vec::new())),
             _ if !labels.is_empty() => LabeledExample::of_text(capturer, "text", text, Labels::Class(0)),
             Some((text, target)) => LabeledExample::of_target(capturer, "text", text, target),
             None => LabeledExample::of_target(capturer, "text", "", text),
         };
         self.questions = match &example {
             Ok(_) if !labels.is_empty() => labels.iter().cloned().zip((0..).map(Target::Class)).collect(),
+            Ok(example) if !of_tokens.is_empty() => {
+                let tokens = example.sequence.encoder.iter().filter(|token| !token.special);
+                let asked = |token: &Token| {
+                    let position = token.position;
+                    let text = token.text.clone();
+                    let target = move |token: u32| Target::Token { position, token };
+                    let question = move |(name, class): (&String, u32)| (format!("{text}: {name}"), target(class));
+                    of_tokens.iter().zip(0..).map(question).collect::<Vec<_>>()
+                };
+                tokens.flat_map(asked).collect()
+            }
             Ok(example) => {
                 let name = |target: &Target| match (target, capturer.tokenizer()) {
                     (Target::Token { position, token }, Some(tokenizer)) => {
@@ -147,7 +164,12 @@ impl Example {
             let Some(asked) = found.tokens.get(token).or(found.tokens.first()) else {
                 return Ok(());
             };
-            let rows = attention_rows(capturer, &example, (asked.side, asked.token.position), asked.side)?;
+            let token = (asked.side, asked.token.position);
+            let mut rows = vec![attention_rows(capturer, &example, token, asked.side)?];
+            // A token of a target attends to the source too.
+            if capturer.model().info().attention(Attention::Cross).is_some() && asked.side == Side::Decoder {
+                rows.push(attention_rows(capturer, &example, token, Side::Encoder)?);
+            }
             job.send(News::Explained(Arc::new((found, rows))));
             Ok(())
         });
@@ -207,11 +229,14 @@ impl Example {
         let before = self.shown;
         for (shown, text) in [
             (Below::Attention, "attention of a token"),
+            (Below::Source, "its attention to the source"),
             (Below::Deletion, "deletion"),
             (Below::Insertion, "insertion"),
             (Below::Agreement, "agreement of methods"),
         ] {
-            ui.selectable_value(&mut self.shown, shown, text);
+            if shown != Below::Source || found.1.len() > 1 {
+                ui.selectable_value(&mut self.shown, shown, text);
+            }
         }
         if before != self.shown {
             self.below.invalidate();
@@ -239,7 +264,9 @@ impl Example {
     fn below(&self) -> Option<Box<dyn Plot>> {
         let (explanation, rows) = &**self.found.as_ref()?;
         Some(match self.shown {
-            Below::Attention => Box::new(rows.plot()),
+            Below::Attention => Box::new(rows.first()?.plot()),
+            // The token that was asked about last may be one of the source.
+            Below::Source => Box::new(rows.last()?.plot()),
             Below::Deletion => Box::new(explanation.removal_plot(false)?),
             Below::Insertion => Box::new(explanation.removal_plot(true)?),
             Below::Agreement => Box::new(explanation.agreement_plot()),

@@ -4,7 +4,7 @@ use attn_egui::{JobId, egui_wgpu::RenderState};
 use attn_sdk::{
     project::{Method, Projector, pca::Pca, tsne::Tsne, umap::Umap},
     render::{Plot, plots::Scatter},
-    study::training::{ExampleStates, StateMaps, StatePooling},
+    study::training::{ExampleStates, RunCheckpoint, StateMaps, StatePooling},
 };
 use eframe::egui::{ComboBox, Slider, Ui};
 
@@ -25,13 +25,17 @@ pub(crate) struct States {
     method: usize,
     checkpoint: usize,
     color: String,
-    /// Number of checkpoints that were asked for.
-    asked: Option<usize>,
+    /// The checkpoints that were asked for.
+    asked: Option<Vec<String>>,
     /// The job that reads the checkpoints or lays the examples out.
     running: Option<JobId>,
 }
 
 const METHODS: [&str; 3] = ["t-SNE", "UMAP", "PCA"];
+
+fn names(checkpoints: &[RunCheckpoint]) -> Vec<String> {
+    checkpoints.iter().map(|checkpoint| checkpoint.name.clone()).collect()
+}
 
 impl States {
     pub(crate) fn new(state: &RenderState) -> Self {
@@ -55,7 +59,7 @@ impl States {
     fn ask(&mut self, session: &Session) {
         let (training, params) = (session.training.clone(), state_params(session.sample));
         let checkpoints = shown_checkpoints(&training);
-        self.asked = Some(checkpoints.len());
+        self.asked = Some(names(&checkpoints));
         self.failure.clear();
         if checkpoints.is_empty() {
             self.failure = "The run has no checkpoint yet.".into();
@@ -163,6 +167,10 @@ impl View for States {
             self.ask(session);
         }
         ui.horizontal_wrapped(|ui| self.controls(ui, session));
+        let all = session.training.checkpoints().len();
+        if let Some(shown) = self.asked.as_ref().map(Vec::len).filter(|shown| *shown < all) {
+            ui.label(format!("{shown} of {all} checkpoints, spread over the training."));
+        }
         if let Some(moved) = self
             .maps
             .as_ref()
@@ -228,7 +236,7 @@ impl View for States {
 
     fn follow(&mut self, session: &Session) {
         // New checkpoints are read when the tab is looked at; colors follow at once.
-        if self.asked != Some(shown_checkpoints(&session.training).len()) {
+        if self.asked.as_ref() != Some(&names(&shown_checkpoints(&session.training))) {
             self.asked = None;
         }
         self.draw(session);
