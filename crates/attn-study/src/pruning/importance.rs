@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use attn_core::{HeadId, Progress, Rng};
 use attn_models::{
     Capturer,
-    attribute::{Examples, HeadGradients, HeadGrid, head_gradients, taylor_importance},
+    attribute::{Examples, HeadGrid, head_gradients, taylor_importance},
 };
 use attn_project::head::spearman;
 use serde::{Deserialize, Serialize};
