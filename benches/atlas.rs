@@ -63,7 +63,7 @@ fn waiting(c: &mut Criterion) {
     // One head's picture stands for all: what a placement costs does not depend on it.
     let capture = read(0..300);
     let first = project_head(&capture, heads[0], &params(), &()).unwrap();
-    let mut study = Study::new(capture, &params()).unwrap();
+    let mut study = Study::new(capture, &params());
     for &head in &heads {
         study.insert(HeadProjection { head, ..first.clone() });
     }
@@ -80,7 +80,7 @@ fn waiting(c: &mut Criterion) {
     });
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let capture = capturer.capture_images(IMAGES).unwrap();
-    let study = Study::project(capture, &params(), &()).unwrap();
+    let study = Study::project(capture, &params()).unwrap();
     let heads: Vec<HeadId> = study.heads().map(|head| head.head).collect();
     let placers = self::placers(&study, &heads);
     let name = format!("a picture, read and placed in {} heads", heads.len());

@@ -104,7 +104,7 @@ pub(crate) fn run(picture: &Path) -> Result<usize, Box<dyn Error>> {
         method,
         ..AtlasParams::default()
     };
-    let study = Study::project(capture, &params, &())?;
+    let study = Study::project(capture, &params)?;
     let state = ViewState::default();
     write_plot(&study.matrix(&state)?, &state, picture)?;
     Ok(study.heads().count())

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let capture = capturer.capture_lines(sentences().take(100))?;
 
     // Queries and keys of each head in one plane, and how far near means attended there.
-    let study = Study::project(capture, &AtlasParams::default(), &())?;
+    let study = Study::project(capture, &AtlasParams::default())?;
 
     // All heads at once, on a device of its own; `.svg` would be a drawing, `.csv` the numbers. In your own window a `Renderer`
     // draws the same plot.

@@ -8,7 +8,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let capturer = models::Capturer::load(&embedded::TEXT_ENCODER.checkpoint()?)?;
 //! let capture = capturer.capture_lines(models::text::read_lines("sentences.txt")?)?;
-//! let study = Study::project(capture, &AtlasParams::default(), &())?;
+//! let study = Study::project(capture, &AtlasParams::default())?;
 //! let state = ViewState::default();
 //! write_plot(&study.matrix(&state)?, &state, "matrix.png")?;
 //! # Ok(())

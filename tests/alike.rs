@@ -130,7 +130,7 @@ fn the_map_has_a_point_per_head() {
 #[test]
 fn a_rollout_is_the_product_of_what_layers_mix() {
     let (_, capture) = dates();
-    let study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let study = Study::new(capture, &AtlasParams::default());
     for attention in [Attention::EncoderSelf, Attention::DecoderSelf] {
         let info = study.capture().model().attention(attention).unwrap().clone();
         let mut expected: Option<Array2<f64>> = None;
@@ -167,7 +167,7 @@ fn a_rollout_is_the_product_of_what_layers_mix() {
 #[test]
 fn what_cannot_be_rolled_out_is_refused() {
     let (_, capture) = dates();
-    let study = Study::new(capture.clone(), &AtlasParams::default()).unwrap();
+    let study = Study::new(capture.clone(), &AtlasParams::default());
     assert!(matches!(
         study.roll_out(Attention::Cross, 0, &()),
         Err(Error::Analyze(_))
@@ -186,7 +186,7 @@ fn what_cannot_be_rolled_out_is_refused() {
     // Another study's rollout names what this one lacks.
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
     let other = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
-    let other = Study::new(other.capture_text("a storm").unwrap(), &AtlasParams::default()).unwrap();
+    let other = Study::new(other.capture_text("a storm").unwrap(), &AtlasParams::default());
     assert!(matches!(rollout.plot(&other, None), Err(Error::Core(_))));
 }
 
@@ -197,7 +197,7 @@ fn long_texts_are_lines_and_pictures_heat() {
     let capture = capturer.capture_text(&text).unwrap();
     let tokens = capture.sequences()[0].decoder.len();
     assert!(tokens > 64, "{tokens}");
-    let study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let study = Study::new(capture, &AtlasParams::default());
     let rollout = study.roll_out(Attention::DecoderSelf, 0, &()).unwrap();
     // A word for each query and each key; a graph has a state per layer.
     let scene = drawn(&rollout.plot(&study, None).unwrap());
@@ -215,7 +215,7 @@ fn long_texts_are_lines_and_pictures_heat() {
     let capturer = Capturer::load(&embedded::VISION.checkpoint().unwrap()).unwrap();
     let capture = capturer.capture_images([embedded::IMAGES[0]]).unwrap();
     let tokens = capture.sequences()[0].encoder.len();
-    let study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let study = Study::new(capture, &AtlasParams::default());
     let rollout = study.roll_out(Attention::EncoderSelf, 0, &()).unwrap();
     assert_eq!(
         rollout

@@ -26,7 +26,7 @@ fn study(capture: Capture) -> Study {
         method: Pca.into(),
         ..AtlasParams::default()
     };
-    Study::project(capture, &params, &()).unwrap()
+    Study::project(capture, &params).unwrap()
 }
 
 fn text() -> Study {

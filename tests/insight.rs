@@ -517,7 +517,7 @@ fn a_known_sequence_is_placed_on_its_own_points() {
             ..AtlasParams::default()
         };
         let head = HeadId::new(Attention::EncoderSelf, 1, 1);
-        let mut study = Study::new(read(&capturer, some_sentences(20)), &params).unwrap();
+        let mut study = Study::new(read(&capturer, some_sentences(20)), &params);
         let projection = attn_sdk::project::atlas::project_head(study.capture(), head, &params, &()).unwrap();
         study.insert(projection);
         let placer = study.placer(head, &()).unwrap();
@@ -579,7 +579,7 @@ fn a_model_without_positions_sees_no_order() {
 fn weights_are_attention_times_what_it_carries() {
     let capturer = capturer(embedded::TEXT_ENCODER);
     let capture = read(&capturer, some_sentences(3));
-    let mut study = Study::new(capture, &AtlasParams::default()).unwrap();
+    let mut study = Study::new(capture, &AtlasParams::default());
     let head = HeadId::new(Attention::EncoderSelf, 1, 2);
     let attention = study.weights(head, 1).unwrap();
     let rows = study.capture().rows(1, Side::Encoder);

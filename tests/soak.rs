@@ -34,7 +34,7 @@ fn rounds() {
     for round in 0..rounds {
         let capturer = Capturer::load(&embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
         let capture = capturer.capture_lines(embedded::sentences().take(10)).unwrap();
-        let study = Study::project(capture, &params, &()).unwrap();
+        let study = Study::project(capture, &params).unwrap();
         let view = ViewState::default();
         let path = folder.path().join("matrix.png");
         exporter.write(&study.matrix(&view).unwrap(), &view, &path).unwrap();

@@ -61,7 +61,7 @@ fn every_point_is_the_token_it_says() {
             .iter()
             .flat_map(|s| s.tokens(attention.query_side()).to_vec())
             .collect();
-        let study = Study::project(capture, &params(), &()).unwrap();
+        let study = Study::project(capture, &params()).unwrap();
         assert_eq!(study.heads().count(), 16);
         let head = HeadId::new(attention, 1, 2);
         for (row, token) in all.iter().enumerate() {
@@ -88,7 +88,7 @@ fn cross_attention_joins_both_stacks() {
         sequences.flat_map(|sequence| sequence.tokens(side).to_vec()).collect()
     };
     let (targets, sources) = (tokens(Side::Decoder), tokens(Side::Encoder));
-    let study = Study::project(capture, &params(), &()).unwrap();
+    let study = Study::project(capture, &params()).unwrap();
     assert_eq!(study.heads().count(), 3 * 2 * 4);
     let head = HeadId::new(Attention::Cross, 1, 2);
     for (row, token) in targets.iter().enumerate() {
@@ -138,7 +138,7 @@ fn dates_are_converted_as_the_card_says() {
 
 #[test]
 fn the_report_agrees_with_the_study() {
-    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 10), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 10), &params()).unwrap();
     let report = serde_json::to_value(study.report()).unwrap();
     let tokens = study.capture().tokens(Side::Encoder);
     assert_eq!(report["encoder_rows"].as_array().unwrap().len(), tokens);
@@ -166,7 +166,7 @@ fn the_report_agrees_with_the_study() {
 /// What stands under a plot, computed again from the coordinates that are exported and the vectors of the capture.
 #[test]
 fn what_holds_in_the_plane_follows_from_what_is_exported() {
-    let study = Study::project(text_capture(embedded::TEXT_DECODER, 12), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_DECODER, 12), &params()).unwrap();
     let report = serde_json::to_value(study.report()).unwrap();
     let capture = study.capture();
     for of in report["heads"].as_array().unwrap() {
@@ -208,13 +208,13 @@ fn what_holds_in_the_plane_follows_from_what_is_exported() {
 #[test]
 fn the_same_study_twice_is_the_same() {
     let capture = text_capture(embedded::TEXT_DECODER, 8);
-    let study = || serde_json::to_string(&Study::project(capture.clone(), &params(), &()).unwrap().report()).unwrap();
+    let study = || serde_json::to_string(&Study::project(capture.clone(), &params()).unwrap().report()).unwrap();
     assert_eq!(study(), study());
 }
 
 #[test]
 fn every_view_is_a_scene_and_what_is_missing_is_named() {
-    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params()).unwrap();
     let view = ViewState::default();
     let head = study.ranking()[0];
     assert_eq!(
@@ -264,7 +264,7 @@ fn every_view_is_a_scene_and_what_is_missing_is_named() {
         study.head(absent, None, &view),
         Err(Error::NotProjected { projected: 16, .. })
     ));
-    let empty = Study::new(study.capture().clone(), &params()).unwrap();
+    let empty = Study::new(study.capture().clone(), &params());
     assert!(
         empty.scene(&view, [400.0, 300.0]).is_ok(),
         "a window may open before the first head is there"
@@ -277,7 +277,7 @@ fn a_picture_is_drawn_with_its_patches() {
     let sequence = &capture.sequences()[0];
     let image = sequence.image.as_ref().unwrap();
     assert_eq!(sequence.encoder.len(), 1 + image.rows * image.columns);
-    let study = Study::project(capture, &params(), &()).unwrap();
+    let study = Study::project(capture, &params()).unwrap();
     let head = study.ranking()[0];
     let view = ViewState::default();
     assert!(study.is_image(0));
@@ -293,7 +293,7 @@ fn a_picture_is_drawn_with_its_patches() {
 
 #[test]
 fn the_pointer_finds_the_token_it_is_over() {
-    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params()).unwrap();
     let head = study.ranking()[0];
     let mut view = ViewState::default();
     view.open_head(head);
@@ -328,7 +328,7 @@ fn the_pointer_finds_the_token_it_is_over() {
 /// Principal components of the chosen rows alone, and the points' own labels and places.
 #[test]
 fn some_points_are_laid_out_as_if_there_were_no_others() {
-    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 12), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 12), &params()).unwrap();
     let head = HeadId::new(Attention::EncoderSelf, 2, 1);
     let ids: Vec<u32> = study.matches(head, "the").ids().collect();
     for &id in &ids {
@@ -395,7 +395,7 @@ fn what_the_heads_of_a_layer_write_is_their_values_by_their_output_projections()
         max_points: Some(400),
         ..params()
     };
-    let study = Study::new(capture, &params).unwrap();
+    let study = Study::new(capture, &params);
     let weights = capturer.model().head_weights().unwrap();
     let layer = study.layer_values(Attention::EncoderSelf, 1, &weights, &()).unwrap();
     let points: Vec<(HeadId, &str)> = layer.points().collect();
@@ -460,12 +460,12 @@ fn widths_that_a_capture_names_are_not_allocated() {
         std::fs::write(path.join("capture.json"), changed.to_string()).unwrap();
         Capture::open(&path)
     };
-    let study = Study::new(with_width(1 << 20).unwrap(), &params()).unwrap();
+    let study = Study::new(with_width(1 << 20).unwrap(), &params());
     let refused = study.layer_values(Attention::EncoderSelf, 1, &weights, &());
     assert!(matches!(refused, Err(Error::NoHeadWeights { .. })));
     assert!(with_width(1 << 62).is_err(), "no model is as wide");
     // And what the weights allow, the limits may not.
-    let mut study = Study::new(text_capture(embedded::TEXT_ENCODER, 3), &params()).unwrap();
+    let mut study = Study::new(text_capture(embedded::TEXT_ENCODER, 3), &params());
     study.set_limits(Limits::of(10_000));
     let refused = study.layer_values(Attention::EncoderSelf, 1, &weights, &());
     assert!(matches!(
@@ -509,7 +509,7 @@ fn images_that_have_moved_leave_the_rest() {
     for image in &images {
         std::fs::remove_file(image).unwrap();
     }
-    let study = Study::project(Capture::open(&path).unwrap(), &params(), &()).unwrap();
+    let study = Study::project(Capture::open(&path).unwrap(), &params()).unwrap();
     let gallery = GalleryParams::default();
     let written = Gallery::new(&study, None, &gallery, &())
         .unwrap()
@@ -525,7 +525,7 @@ fn images_that_have_moved_leave_the_rest() {
 
 #[test]
 fn every_view_has_its_numbers() {
-    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 6), &params()).unwrap();
     let (head, view) = (study.ranking()[0], ViewState::default());
     let open = ViewState {
         open: Some(head),
@@ -569,13 +569,13 @@ fn every_view_has_its_numbers() {
     assert!(positions >= length * length);
     assert!(study.overview(2).unwrap().table(&view).unwrap().rows() > 0);
     assert!(study.image(head, 2, None).is_err());
-    let nothing = Study::new(text_capture(embedded::TEXT_ENCODER, 2), &params()).unwrap();
+    let nothing = Study::new(text_capture(embedded::TEXT_ENCODER, 2), &params());
     assert_eq!(nothing.table(&view).unwrap().rows(), 0);
 }
 
 #[test]
 fn a_selection_answers() {
-    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 40), &params(), &()).unwrap();
+    let study = Study::project(text_capture(embedded::TEXT_ENCODER, 40), &params()).unwrap();
     // A head of the previous token.
     let head = HeadId::new(Attention::EncoderSelf, 0, 1);
     let summary = study.selection(head, study.matches(head, "\"the\"").ids());
@@ -608,7 +608,7 @@ fn a_selection_answers() {
 
 #[test]
 fn tables_of_points_can_be_joined_and_leave_hidden_ones_out() {
-    let mut study = Study::project(text_capture(embedded::TEXT_ENCODER, 20), &params(), &()).unwrap();
+    let mut study = Study::project(text_capture(embedded::TEXT_ENCODER, 20), &params()).unwrap();
     let head = study.ranking()[0];
     let filter = attn_sdk::TokenFilter {
         at_most: Some(1),

@@ -62,5 +62,5 @@ pub(crate) fn study() -> Result<Study, Box<dyn Error>> {
         method: Pca.into(),
         ..AtlasParams::default()
     };
-    Ok(Study::project(capture, &parameters, &())?)
+    Ok(Study::project(capture, &parameters)?)
 }

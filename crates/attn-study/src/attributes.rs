@@ -470,7 +470,7 @@ mod tests {
         let capturer = attn_models::Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
         let capture = capturer.capture_lines(["the cat"]).unwrap();
         let tokens = capture.tokens(Side::Encoder);
-        let mut study = Study::new(capture, &attn_project::AtlasParams::default()).unwrap();
+        let mut study = Study::new(capture, &attn_project::AtlasParams::default());
         for name in names {
             let column = TokenColumn {
                 name: (*name).into(),

@@ -80,15 +80,12 @@ pub struct HeadMovement {
 
 impl Checkpoints {
     /// Checkpoints without projections yet: captures of the same sequences, in the order of training.
-    ///
-    /// # Errors
-    /// Those of [`Study::new`].
-    pub fn new(captures: Vec<Capture>, params: &AtlasParams) -> Result<Self, Error> {
+    pub fn new(captures: Vec<Capture>, params: &AtlasParams) -> Self {
         let studies = captures.into_iter().map(|capture| Study::new(capture, params));
-        Ok(Self {
-            studies: studies.collect::<Result<_, _>>()?,
+        Self {
+            studies: studies.collect(),
             moved: Vec::new(),
-        })
+        }
     }
 
     /// Projects every head at all checkpoints together.
@@ -112,7 +109,7 @@ impl Checkpoints {
     /// # Errors
     /// Those of [`atlas_checkpoints`] and [`divergence_between`]: other sequences, a cancellation.
     pub fn project(captures: Vec<Capture>, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
-        let mut checkpoints = Self::new(captures, params)?;
+        let mut checkpoints = Self::new(captures, params);
         let heads = std::cell::RefCell::new(Vec::new());
         let collect = |head| heads.borrow_mut().push(head);
         checkpoints.project_heads(&collect, progress)?;

@@ -67,7 +67,7 @@ impl Study {
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;
-    /// let mut study = Study::new(capture, &AtlasParams::default())?;
+    /// let mut study = Study::new(capture, &AtlasParams::default());
     /// study.set_filter(TokenFilter { at_most: Some(5), ..TokenFilter::default() })?;
     /// # Ok::<(), attn_study::Error>(())
     /// ```

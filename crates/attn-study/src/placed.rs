@@ -68,7 +68,7 @@ impl Study {
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
-    /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
+    /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params)?;
     /// let head = study.ranking()[0];
     /// let placed = study.placer(head, &())?.place(&capturer.capture_text("the dog sleeps .")?, 0, &())?;
     /// assert_eq!(placed.queries.dim(), (placed.query_texts.len(), 2));
@@ -114,7 +114,7 @@ pub fn read_typed(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> 
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
 /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
-/// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
+/// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params)?;
 /// let typed = read_typed(&capturer, "the dog sleeps .", &())?;
 /// let placed = Placers::default().place_all(&study, &typed, &())?;
 /// assert_eq!(placed.len(), 16);

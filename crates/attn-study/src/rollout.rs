@@ -46,7 +46,7 @@ impl Study {
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(2))?;
-    /// let study = Study::new(capture, &AtlasParams::default())?;
+    /// let study = Study::new(capture, &AtlasParams::default());
     /// let rollout = study.roll_out(Attention::DecoderSelf, 1, &())?;
     /// let plot = rollout.plot(&study, None)?;
     /// assert!(plot.scene(&ViewState::default(), plot.natural_size())?.layers[1].edges.len() > 10);

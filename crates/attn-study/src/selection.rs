@@ -127,7 +127,7 @@ impl Study {
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
-    /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params, &())?;
+    /// let study = Study::project(capturer.capture_lines(sentences().take(20))?, &params)?;
     /// let head = study.ranking()[0];
     /// let summary = study.selection(head, study.matches(head, "\"the\"").ids());
     /// assert_eq!((summary.traits[0].value.as_str(), summary.traits[0].share), ("the", 1.0));

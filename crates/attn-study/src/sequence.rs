@@ -243,7 +243,7 @@ mod tests {
             method: Pca.into(),
             ..AtlasParams::default()
         };
-        let study = Study::project(capturer.capture_lines(lines).unwrap(), &params, &()).unwrap();
+        let study = Study::project(capturer.capture_lines(lines).unwrap(), &params).unwrap();
         let head = study.ranking()[0];
         let plain = study.weights(head, 0).unwrap();
         let (queries, keys) = plain.dim();

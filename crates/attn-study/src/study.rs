@@ -67,13 +67,10 @@ struct Projected {
 }
 
 impl Study {
-    /// A study without projections yet.
-    ///
-    /// # Errors
-    /// None at present; the parameters are checked when heads are projected.
-    pub fn new(capture: Capture, params: &AtlasParams) -> Result<Self, Error> {
+    /// A study without projections yet. The parameters are checked when heads are projected.
+    pub fn new(capture: Capture, params: &AtlasParams) -> Self {
         let sequences = sequence_sample(&capture, params.max_points, params.seed);
-        Ok(Self {
+        Self {
             capture,
             params: params.clone(),
             sequences,
@@ -91,7 +88,7 @@ impl Study {
             sheet: Sheet::default(),
             labels: Labels::default(),
             limits: Limits::default(),
-        })
+        }
     }
 
     /// Memory that one table or one image may take whose size comes from the capture. Default: half of the machine's free
@@ -104,11 +101,11 @@ impl Study {
     ///
     /// # Errors
     /// Those of [`attn_project::atlas::atlas`].
-    pub fn project(capture: Capture, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
-        Self::project_with(capture, params, AtlasOptions::default(), progress)
+    pub fn project(capture: Capture, params: &AtlasParams) -> Result<Self, Error> {
+        Self::project_with(capture, params, AtlasOptions::default(), &())
     }
 
-    /// The same for some heads, some of them first, or with what was computed before: see [`AtlasOptions`].
+    /// The same with progress, for some heads, some of them first, or with what was computed before: see [`AtlasOptions`].
     ///
     /// # Errors
     /// Those of [`attn_project::atlas::atlas`].
@@ -118,7 +115,7 @@ impl Study {
         options: AtlasOptions<'_>,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
-        let mut study = Self::new(capture, params)?;
+        let mut study = Self::new(capture, params);
         study.project_heads(options, progress)?;
         Ok(study)
     }

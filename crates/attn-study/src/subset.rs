@@ -36,7 +36,7 @@ impl Study {
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;
     /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
-    /// let study = Study::project(capture, &params, &())?;
+    /// let study = Study::project(capture, &params)?;
     /// let head = study.ranking()[0];
     /// let subset = study.subset(head, study.matches(head, "the").ids(), &())?;
     /// let plot = subset.plot(&study, &ViewState::default())?;

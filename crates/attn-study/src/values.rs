@@ -40,7 +40,7 @@ impl Study {
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(10))?;
     /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
-    /// let study = Study::new(capture, &params)?;
+    /// let study = Study::new(capture, &params);
     /// let values = study.layer_values(Attention::EncoderSelf, 2, &capturer.model().head_weights()?, &())?;
     /// assert_eq!(values.points().count(), values.heads().len() * study.capture().tokens(attn_core::Side::Encoder));
     /// values.plot(&study)?.scene(&ViewState::default(), [800.0, 700.0])?;

@@ -25,7 +25,7 @@ fn study(opened: &Opened) -> Result<Study, Error> {
         method: Pca.into(),
         ..AtlasParams::default()
     };
-    let mut study = Study::new(opened.capture.clone(), &params)?;
+    let mut study = Study::new(opened.capture.clone(), &params);
     let mut columns = opened.columns.iter().cloned();
     columns.try_for_each(|column| study.add_column(column))?;
     Ok(study)
@@ -118,7 +118,7 @@ fn heads_are_checked_before_data_is_read_and_matches_before_heads_are_projected(
 
     // t-SNE needs four points; a token that is there once is two, a query and a key.
     let opened = opened()?;
-    let study = Study::new(opened.capture.clone(), &AtlasParams::default())?;
+    let study = Study::new(opened.capture.clone(), &AtlasParams::default());
     let head = study.find_head("0:0".parse().unwrap())?;
     let sequences = opened.capture.sequences().iter();
     let mut texts = sequences.flat_map(|sequence| sequence.tokens(attn_core::Side::Encoder));
@@ -259,7 +259,7 @@ fn folders_of_images_are_classes_and_lost_images_leave_their_plots_out() -> Resu
         method: Pca.into(),
         ..AtlasParams::default()
     };
-    let study = Study::project(again.capture, &params, &())?;
+    let study = Study::project(again.capture, &params)?;
     for (sequence, lost) in [(2, true), (3, false)] {
         let params = GalleryParams {
             heads: vec!["0:0".parse()?],

@@ -428,7 +428,7 @@ impl Pane {
 
 /// The same study, to be projected with other parameters.
 fn other_params(study: &Study, params: &AtlasParams) -> Result<Study, attn_sdk::Error> {
-    let mut other = Study::new(study.capture().clone(), params)?;
+    let mut other = Study::new(study.capture().clone(), params);
     study
         .columns()
         .iter()

@@ -82,15 +82,11 @@ impl Pane {
         let Some(study) = self.study.as_ref().filter(|_| !self.typed.trim().is_empty()) else {
             return;
         };
-        match Study::new(capture, study.params()) {
-            Ok(mut guest) => {
-                guest.set_weighting(study.weighting().clone());
-                self.guest = Some(guest);
-                self.place_all_again();
-                self.detail.show_typed(true);
-            }
-            Err(error) => self.notes.push(error.to_string()),
-        }
+        let mut guest = Study::new(capture, study.params());
+        guest.set_weighting(study.weighting().clone());
+        self.guest = Some(guest);
+        self.place_all_again();
+        self.detail.show_typed(true);
     }
 
     /// A head has another layout: what is placed in it is placed again.

@@ -26,7 +26,7 @@ pub(crate) fn write(
     let params = options.gallery();
     let capturer = opened.capturer.take();
     let last = opened.later.last().unwrap_or(&opened.capture).clone();
-    let mut study = Study::new(last, &options.atlas())?;
+    let mut study = Study::new(last, &options.atlas());
     opened
         .columns
         .iter()
@@ -110,7 +110,7 @@ fn against(
     if !opened.complete {
         return Err("the capture of the control model was stopped".into());
     }
-    let mut other = Study::project(opened.capture, study.params(), terminal)?;
+    let mut other = Study::project_with(opened.capture, study.params(), AtlasOptions::default(), terminal)?;
     opened
         .columns
         .into_iter()

@@ -271,9 +271,9 @@ fn open(
     }
     if !later.is_empty() {
         let captures = std::iter::once(capture).chain(later).collect();
-        return run_checkpoints(Checkpoints::new(captures, params)?, &columns, capturer, job);
+        return run_checkpoints(Checkpoints::new(captures, params), &columns, capturer, job);
     }
-    let mut study = Study::new(capture, params)?;
+    let mut study = Study::new(capture, params);
     columns.into_iter().try_for_each(|column| study.add_column(column))?;
     study.set_filling(true);
     job.send(News::Opened(Box::new(study), capturer));
@@ -283,7 +283,7 @@ fn open(
 /// Shows drafts of all heads on the first sequences.
 fn show_preview(preview: Preview, params: &AtlasParams, job: &Job<News>) -> Result<(), Box<dyn Error>> {
     let Preview { capture, columns, of } = preview;
-    let mut study = Study::new(capture.clone(), params)?;
+    let mut study = Study::new(capture.clone(), params);
     study.set_preview_of(of);
     columns.into_iter().try_for_each(|column| study.add_column(column))?;
     let heads: Vec<HeadId> = capture.model().heads().collect();

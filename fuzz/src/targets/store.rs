@@ -89,7 +89,7 @@ pub(super) fn capture(data: &[u8]) {
         }
         let _ = (capture.queries(head), capture.keys(head), capture.values(head));
     }
-    if let Ok(study) = Study::project(capture, &params(), &()) {
+    if let Ok(study) = Study::project(capture, &params()) {
         views::look_at(&study, &heads, &attn_render::ViewState::default());
     }
 }

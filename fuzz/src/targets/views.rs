@@ -87,7 +87,7 @@ fn study() -> &'static Study {
             method: Pca.into(),
             ..AtlasParams::default()
         };
-        Study::project(fixtures::capture(), &params, &()).unwrap()
+        Study::project(fixtures::capture(), &params).unwrap()
     })
 }
 

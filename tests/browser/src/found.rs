@@ -57,7 +57,7 @@ pub(crate) fn models(findings: &mut Findings) -> Result<Study, Box<dyn Error>> {
         method: Methods::builtin().get("pca")?,
         ..AtlasParams::default()
     };
-    Ok(Study::project(capture, &params, &())?)
+    Ok(Study::project(capture, &params)?)
 }
 
 /// The vectors of a head, and its attention.

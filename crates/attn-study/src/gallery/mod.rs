@@ -46,7 +46,7 @@ pub const HEADS: usize = 3;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let capturer = attn_models::Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
 /// let capture = capturer.capture_lines(attn_embedded::sentences())?;
-/// let study = Study::project(capture, &attn_project::AtlasParams::default(), &())?;
+/// let study = Study::project(capture, &attn_project::AtlasParams::default())?;
 /// let params = GalleryParams::default();
 /// let gallery = Gallery::new(&study, Some(&capturer), &params, &())?;
 /// for named in gallery.plots(&()) {

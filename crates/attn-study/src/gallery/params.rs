@@ -90,7 +90,7 @@ impl GalleryParams {
     ///
     /// let capturer = attn_models::Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(attn_embedded::sentences().take(5))?;
-    /// let study = Study::new(capture, &attn_project::AtlasParams::default())?;
+    /// let study = Study::new(capture, &attn_project::AtlasParams::default());
     /// let params = GalleryParams { sequence: Some(6), ..GalleryParams::default() };
     /// let error = params.check(&study, None).unwrap_err();
     /// assert_eq!(error.to_string(), "sequence 6: expected a number from 1 to 5");
