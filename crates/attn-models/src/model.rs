@@ -303,6 +303,11 @@ impl Model {
         self.network.labels()
     }
 
+    /// How many types its tokens may have (`token_type_ids`): 2 if it tells the texts of a pair apart, 0 if it takes none.
+    pub fn token_types(&self) -> usize {
+        self.network.token_types()
+    }
+
     /// What a head of classes is trained for; `None` without one, and where several classes come without a word of it: then
     /// what is right decides, as in the reference implementation.
     pub fn problem(&self) -> Option<Problem> {
@@ -393,9 +398,10 @@ impl Model {
 
     /// The same with other attentions in place of some of the model's.
     pub(crate) fn differentiable_with(&self, blocks: &[MultiHead], inputs: &Inputs) -> Result<Output> {
+        let mut tap = ();
         let pass = Pass {
             blocks,
-            ..self.pass(&mut (), Gradients::On)
+            ..self.pass(&mut tap, Gradients::On)
         };
         self.run(inputs, self.layout(inputs), pass)
     }
