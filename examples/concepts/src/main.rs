@@ -17,13 +17,17 @@
 
 mod browser;
 mod changes;
+mod check;
 mod cluster;
+mod export;
 mod files;
+mod neurons;
 mod options;
 mod pictures;
 mod run;
 mod sentence;
 mod session;
+mod source;
 mod stage;
 mod window;
 
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let sources = options.sources()?;
+    check::check(&options, &sources)?;
     if options.out.is_none() && examples_common::has_display() {
         return window::open(options, sources);
     }
