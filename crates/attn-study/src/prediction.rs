@@ -52,7 +52,7 @@ pub fn class_prediction(
     let (model, Some(tokenizer)) = (capturer.model(), capturer.tokenizer()) else {
         return Ok(None);
     };
-    if model.labels().len() < 2 {
+    if model.labels().len() < 2 || model.problem() == Some(Problem::Number) {
         return Ok(None);
     }
     let read = match second {

@@ -270,7 +270,14 @@ impl Browser {
         let (mut layer, mut set) = (self.layer, self.set);
         ui.add_space(4.0);
         let model = self.model();
-        ui.label(RichText::new(model.name()).strong());
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(model.name()).strong());
+            // What was left out, and how pairs of texts were read.
+            if !model.notes.is_empty() {
+                ui.label(RichText::new("notes").weak().underline())
+                    .on_hover_text(model.notes.join("\n"));
+            }
+        });
         let mut cut = self.cut.clone();
         cut_fields(ui, &mut cut, self.shown(), model.words.words.len());
         ui.horizontal(|ui| {

@@ -58,6 +58,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     for note in loaded.iter().flat_map(|loaded| &loaded.notes) {
         terminal.say(format!("note: {note}"));
     }
+    for note in study.models.iter().flat_map(|model| &model.notes) {
+        terminal.say(format!("note: {note}"));
+    }
     files::write(&study, &out)?;
     if let Some(sentence) = &options.sentence {
         let pipeline = run::pipeline(&options, options.params()?)?;

@@ -322,6 +322,14 @@ pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> R
         let model = &study.models[model_of(&named, &study.models)?];
         check_layer("--names", named.layer, model.layers.iter().map(|layer| layer.layer))?;
     }
+    if options.sentence.is_some() {
+        for (at, model) in study.models.iter().enumerate() {
+            if options.reopened(&study.models, at)?.is_none() {
+                let name = &model.model;
+                return Err(format!("--sentence: needs the model {name}, and the study does not say where it is").into());
+            }
+        }
+    }
     let pipeline = pipeline(options, options.params()?)?;
     if options.cuts() {
         let cut = study.models.iter().map(|model| pipeline.recut(model, None, progress));

@@ -2,12 +2,12 @@
 //!
 //! Durrani et al., *On the Transformation of Latent Space in Fine-Tuned NLP Models*, EMNLP 2022.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Partition, Units,
+    Partition,
     align::{Against, Chance},
     partition::same_points,
 };
@@ -163,7 +163,7 @@ pub fn overlap(
     let ours = sets(a.of(), a.count(), &words_a);
     let matches = compare(&ours, &sets(b.of(), b.count(), &words_b), params);
     let judged: Vec<usize> = (0..ours.len()).filter(|&at| params.judges(ours[at].len())).collect();
-    let words = Units::of_types(types_a).words_in(a);
+    let words = different(&ours, types_a, &words_a);
     let (several, one): (Vec<usize>, Vec<usize>) = judged.iter().copied().partition(|&at| words[at] > 1);
     let kinds = [&judged, &several, &one];
     let shares = |matches: &[Option<Match>]| {
@@ -208,6 +208,21 @@ fn numbered<'a>(a: &[&'a str], b: &[&'a str]) -> (Vec<usize>, Vec<usize>) {
         known.collect()
     };
     (number(a), number(b))
+}
+
+/// The different words, up to case, in each set of spellings.
+fn different(sets: &[Vec<usize>], types: &[&str], numbers: &[usize]) -> Vec<usize> {
+    let spellings = numbers.iter().max().map_or(0, |last| last + 1);
+    let (mut words, mut of) = (HashMap::new(), vec![usize::MAX; spellings]);
+    for (&word, &number) in types.iter().zip(numbers) {
+        // Once per spelling: comparisons of all layers with all others ask for it often.
+        if of[number] == usize::MAX {
+            let next = words.len();
+            of[number] = *words.entry(word.to_lowercase()).or_insert(next);
+        }
+    }
+    let count = |set: &Vec<usize>| set.iter().map(|&number| of[number]).collect::<HashSet<_>>().len();
+    sets.iter().map(count).collect()
 }
 
 /// The spellings in each cluster, ascending.

@@ -93,7 +93,7 @@ impl Capturer {
         let rows = |side: Side| -> Result<Inputs> {
             let tokens = || chosen.iter().map(|&at| sequences[at].tokens(side));
             let mut inputs = Inputs::from_ids(&tokens().map(ids).collect::<Vec<_>>(), 0)?;
-            // A model without types takes none, whatever its tokenizer says of a pair.
+            // Sequences may come from elsewhere.
             if self.model.token_types() > 1 && tokens().flatten().any(|token| token.segment != 0) {
                 let types: Vec<Vec<u32>> = tokens().map(segments).collect();
                 inputs.token_type_ids = Inputs::from_ids(&types, 0)?.input_ids;
@@ -160,10 +160,14 @@ impl Capturer {
             let bytes = text.len() + second.as_ref().map_or(0, String::len);
             self.limits.check(&name, Limits::size(&[bytes], TOKENIZED))?;
             let encoded = encode(tokenizer, &text, second.as_deref(), self.model.info());
-            let Some(encoded) = some(encoded, number)? else {
+            let Some(mut encoded) = some(encoded, number)? else {
                 notes.push(without_tokens(number));
                 continue;
             };
+            // A model without types takes none, whatever its tokenizer says of a pair.
+            if self.model.token_types() < 2 {
+                encoded.tokens.iter_mut().for_each(|token| token.segment = 0);
+            }
             let mut sequence = Sequence {
                 name,
                 text: Some(match second {
