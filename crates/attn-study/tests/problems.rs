@@ -646,7 +646,10 @@ fn a_prediction_is_that_of_its_head() {
     let (label, class) = (find(&labels, None).unwrap(), find(&classes, None).unwrap());
     assert!((label.probability - 1.0 / (1.0 + (-best(&given)).exp())).abs() < 1e-6);
     assert!((class.probability - softmax(&given)).abs() < 1e-6);
-    assert_eq!((label.class.as_str(), label.against.as_str()), (class.class.as_str(), ""));
+    assert_eq!(
+        (label.class.as_str(), label.against.as_str()),
+        (class.class.as_str(), "")
+    );
     assert!(!class.against.is_empty());
     assert!((f64::from(label.value) - best(&given)).abs() < 1e-4);
     for layer in &label.layers {

@@ -317,7 +317,7 @@ pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison, one_w
             .collect()
     };
     Some(HeatTable {
-        title: format!("Clusters of {} found again, layer by layer", if one_word { "one word" } else { "several words" }),
+        title: format!("Clusters of {} found again", if one_word { "one word" } else { "several words" }),
         subtitle: format!("rows: {}; columns: {}", a.name(), b.name()),
         caption: if one_word {
             "Share of the clusters of one word of the row's layer that are found in the column's layer. They are found wherever \

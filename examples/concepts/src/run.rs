@@ -326,7 +326,9 @@ pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> R
         for (at, model) in study.models.iter().enumerate() {
             if options.reopened(&study.models, at)?.is_none() {
                 let name = &model.model;
-                return Err(format!("--sentence: needs the model {name}, and the study does not say where it is").into());
+                return Err(
+                    format!("--sentence: needs the model {name}, and the study does not say where it is").into(),
+                );
             }
         }
     }

@@ -59,6 +59,15 @@ impl Plateau {
     /// ```
     pub fn numbers(&self) -> String {
         let ((first, last), (judged, judged_last)) = (self.clusters, self.judged);
+        if first == last {
+            let end = match self.open {
+                (true, true) => ", the only one that was tried",
+                (true, false) => ", the fewest that were tried",
+                (false, true) => ", the most that were tried",
+                (false, false) => "",
+            };
+            return format!("{last}{end} ({judged} judged)");
+        }
         let fewest = if self.open.0 {
             ", the fewest that were tried,"
         } else {

@@ -553,7 +553,11 @@ fn two_texts_are_read_as_a_pair() {
                 assert!(!token.special || of.is_none());
             }
             let segments: Vec<u32> = tokens.iter().map(|token| token.segment).collect();
-            let read = if types > 1 { encoded.types.clone() } else { vec![0; tokens.len()] };
+            let read = if types > 1 {
+                encoded.types.clone()
+            } else {
+                vec![0; tokens.len()]
+            };
             assert_eq!(segments, read, "{name}: {whole}");
             let mut inputs = Inputs::from_ids(&[encoded.ids()], 0).unwrap();
             if types > 1 {

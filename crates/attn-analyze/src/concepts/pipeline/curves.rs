@@ -60,7 +60,7 @@ impl ConceptStudy {
     /// The topic of [`compared`](Self::compared) about clusters of several words that are found again.
     pub const FOUND_AGAIN: &'static str = "found again";
     /// The same of clusters of one word.
-    pub const FOUND_AGAIN_ONE_WORD: &'static str = "found again, one word";
+    pub const FOUND_AGAIN_ONE_WORD: &'static str = "one word found again";
 
     /// Aligned share of each label set among the judged clusters, over the layers of one model.
     pub fn curves(&self, model: &ConceptSpace) -> LayerCurves {
