@@ -661,7 +661,9 @@ fn a_prediction_is_that_of_its_head() {
     let read = tokenizer.encode_pair(TEXTS[0], TEXTS[1], info).unwrap();
     let mut inputs = Inputs::from_ids(&[read.ids()], 0).unwrap();
     if classes.model().token_types() > 1 {
-        inputs.token_type_ids = Inputs::from_ids(&[read.types.clone()], 0).unwrap().input_ids;
+        inputs.token_type_ids = Inputs::from_ids(std::slice::from_ref(&read.types), 0)
+            .unwrap()
+            .input_ids;
     }
     let pair = find(&classes, Some(TEXTS[1])).unwrap();
     assert!((pair.probability - softmax(&logits(&classes, &inputs))).abs() < 1e-6);
