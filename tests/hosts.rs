@@ -409,7 +409,7 @@ fn a_browser_of_clusters() {
         Some(shot).filter(|shot| colors(shot, [0, 0], [1280, 900]) > 1_000)
     });
     // The head of the second column sorts, smallest first; a row shows another cluster and brings it out in the map.
-    host.click_px(226, 208);
+    host.click_px(226, 230);
     let sorted = screen.shot("concepts-sorted");
     assert!(changed(&first, &sorted) > 0.002, "{}", changed(&first, &sorted));
     host.click_px(80, 340);

@@ -24,6 +24,8 @@ pub struct Token {
     pub special: bool,
     /// Row and column of the patch.
     pub patch: Option<(usize, usize)>,
+    /// The text of a pair that the model takes it to be of (`token_type_ids`): 0, or 1 for the second.
+    pub segment: u32,
 }
 
 impl Token {
@@ -197,6 +199,8 @@ mod columns {
         special: Vec<bool>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         patch: Vec<Option<(usize, usize)>>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        segment: Vec<u32>,
     }
 
     pub(super) fn serialize<S: Serializer>(tokens: &[Token], serializer: S) -> Result<S::Ok, S::Error> {
@@ -215,6 +219,7 @@ mod columns {
             span: column(tokens.iter().map(|t| t.span).collect()),
             special: column(tokens.iter().map(|t| t.special).collect()),
             patch: column(tokens.iter().map(|t| t.patch).collect()),
+            segment: column(tokens.iter().map(|t| t.segment).collect()),
         }
         .serialize(serializer)
     }
@@ -234,6 +239,7 @@ mod columns {
         check("span", columns.span.len())?;
         check("special", columns.special.len())?;
         check("patch", columns.patch.len())?;
+        check("segment", columns.segment.len())?;
         let tokens = columns.text.into_iter().enumerate().map(|(i, text)| Token {
             text,
             id: columns.id.get(i).copied().flatten(),
@@ -242,6 +248,7 @@ mod columns {
             span: columns.span.get(i).copied().flatten(),
             special: columns.special.get(i).copied().unwrap_or_default(),
             patch: columns.patch.get(i).copied().flatten(),
+            segment: columns.segment.get(i).copied().unwrap_or_default(),
         });
         Ok(tokens.collect())
     }

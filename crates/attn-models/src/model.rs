@@ -308,6 +308,11 @@ impl Model {
         self.network.token_labels()
     }
 
+    /// How many types its tokens may have (`token_type_ids`): 2 if it tells the texts of a pair apart, 0 if it takes none.
+    pub fn token_types(&self) -> usize {
+        self.network.token_types()
+    }
+
     /// What a head of classes is trained for; `None` without one, and where several classes come without a word of it: then
     /// what is right decides, as in the reference implementation.
     pub fn problem(&self) -> Option<Problem> {

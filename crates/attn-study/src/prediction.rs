@@ -1,4 +1,4 @@
-//! The prediction of a classifier for one sentence, attributed to its tokens: the input of
+//! The prediction of a classifier for one sentence or pair of sentences, attributed to its tokens: the input of
 //! [`concepts::Pipeline::explain`](attn_analyze::concepts::Pipeline::explain).
 
 use attn_analyze::concepts::{LayerWeights, Prediction};
@@ -7,6 +7,7 @@ use attn_models::{
     Capturer, Inputs,
     attribute::{Baseline, Target, layer_integrated_gradients},
     candle,
+    model::Problem,
 };
 
 use crate::Error;
@@ -15,7 +16,11 @@ use crate::Error;
 const STEPS: usize = 200;
 
 /// The most likely class of a sentence, with integrated gradients of its logit minus that of the second most likely class, at the
-/// states of every layer. The baseline is a sentence of padding. `None` if the model predicts no classes.
+/// states of every layer. The baseline is a sentence of padding. `None` if the model predicts no classes. With a `second` text the two
+/// are read as a pair.
+///
+/// A model that decides each label by itself ([`Problem::Labels`]) has no second class: the probability is the sigmoid of the logit, and
+/// the attribution is that of the logit alone.
 ///
 /// # Errors
 /// Those of the model's run; a cancellation.
@@ -26,7 +31,7 @@ const STEPS: usize = 200;
 /// use attn_study::class_prediction;
 ///
 /// let capturer = Capturer::load(&attn_embedded::SENTIMENT.checkpoint()?)?;
-/// let found = class_prediction(&capturer, "i love this film", 0, Side::Encoder, &())?.unwrap();
+/// let found = class_prediction(&capturer, "i love this film", None, 0, Side::Encoder, &())?.unwrap();
 /// assert!(found.probability > 0.5 && found.class != found.against);
 /// for layer in &found.layers {
 ///     let sum: f32 = layer.weights.iter().sum();
@@ -39,6 +44,7 @@ const STEPS: usize = 200;
 pub fn class_prediction(
     capturer: &Capturer,
     text: &str,
+    second: Option<&str>,
     sentence: usize,
     side: Side,
     progress: &dyn Progress,
@@ -46,12 +52,18 @@ pub fn class_prediction(
     let (model, Some(tokenizer)) = (capturer.model(), capturer.tokenizer()) else {
         return Ok(None);
     };
-    if model.labels().len() < 2 {
+    if model.labels().len() < 2 || model.problem() == Some(Problem::Number) {
         return Ok(None);
     }
-    let ids = tokenizer.encode(text, model.info())?.ids();
+    let read = match second {
+        Some(second) => tokenizer.encode_pair(text, second, model.info())?,
+        None => tokenizer.encode(text, model.info())?,
+    };
     let padding = ["[PAD]", "<pad>"].iter().find_map(|token| tokenizer.id(token));
-    let inputs = Inputs::from_ids(&[ids], padding.unwrap_or(0))?;
+    let mut inputs = Inputs::from_ids(&[read.ids()], padding.unwrap_or(0))?;
+    if model.token_types() > 1 {
+        inputs.token_type_ids = Inputs::from_ids(&[read.types], 0)?.input_ids;
+    }
     let logits = model.forward(&inputs, &mut ())?.logits;
     let Some(logits) = logits.filter(|logits| logits.rank() == 2) else {
         return Ok(None);
@@ -62,12 +74,19 @@ pub fn class_prediction(
     let [class, against, ..] = order[..] else {
         return Ok(None);
     };
-    let total: f64 = logits.iter().map(|&logit| f64::from(logit - logits[class]).exp()).sum();
+    let each = model.problem() == Some(Problem::Labels);
+    let total: f64 = match each {
+        true => 1.0 + f64::from(-logits[class]).exp(),
+        false => logits.iter().map(|&logit| f64::from(logit - logits[class]).exp()).sum(),
+    };
     let baseline = match padding {
         Some(padding) => Baseline::token(&inputs, padding, &tokenizer.special_ids())?,
         None => Baseline::Zero,
     };
-    let target = Target::Class(class).minus(Target::Class(against));
+    let target = match each {
+        true => Target::Class(class),
+        false => Target::Class(class).minus(Target::Class(against)),
+    };
     let attentions = model.info().attentions.iter();
     let depth = attentions.filter(|info| info.attention.query_side() == side);
     let depth = depth.map(|info| info.layers.len()).max().unwrap_or(0);
@@ -87,7 +106,7 @@ pub fn class_prediction(
         sentence,
         class: name(class),
         probability: 1.0 / total,
-        against: name(against),
+        against: if each { String::new() } else { name(against) },
         value,
         baseline,
         layers: weights.collect(),

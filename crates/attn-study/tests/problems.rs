@@ -20,6 +20,7 @@ use attn_study::{
     Error,
     attn_analyze::training::{Log, LogReader},
     change::{ChangeStudy, Snapshot},
+    class_prediction,
     explain::{ExplainParams, explain},
     pruning::{HeadStudy, LabeledExample, LabeledSet, Metric, PruningParams, Score, evaluate},
 };
@@ -709,4 +710,50 @@ fn classifiers_of_tokens_are_asked_for_each_token() {
     assert!(matches!(target, Target::Token { token, .. } if token < 2));
     let found = explain(&capturer, &set.examples()[0], &target, &ExplainParams::default(), &()).unwrap();
     assert!(found.question.contains("capital at place") || found.question.contains("small at place"));
+}
+
+/// A label that is decided by itself has a probability and an attribution of its own, classes exclude one another, numbers are
+/// neither; and two texts are read as a pair.
+#[test]
+fn a_prediction_is_that_of_its_head() {
+    let logits = |capturer: &Capturer, inputs: &Inputs| -> Vec<f64> {
+        let found = capturer.model().forward(inputs, &mut ()).unwrap().logits.unwrap();
+        let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
+        found.into_iter().map(f64::from).collect()
+    };
+    let best = |logits: &[f64]| logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let softmax = |logits: &[f64]| best(logits).exp() / logits.iter().map(|logit| logit.exp()).sum::<f64>();
+    let find = |capturer: &Capturer, second: Option<&str>| {
+        class_prediction(capturer, TEXTS[0], second, 0, Side::Encoder, &()).unwrap()
+    };
+    let labels = Capturer::load(&checkpoint(Head::Labels)).unwrap();
+    let classes = Capturer::load(&SENTIMENT.checkpoint().unwrap()).unwrap();
+    let (tokenizer, info) = (classes.tokenizer().unwrap(), classes.model().info());
+    let read = tokenizer.encode(TEXTS[0], info).unwrap();
+    let given = logits(&labels, &Inputs::from_ids(&[read.ids()], 0).unwrap());
+    let (label, class) = (find(&labels, None).unwrap(), find(&classes, None).unwrap());
+    assert!((label.probability - 1.0 / (1.0 + (-best(&given)).exp())).abs() < 1e-6);
+    assert!((class.probability - softmax(&given)).abs() < 1e-6);
+    assert_eq!(
+        (label.class.as_str(), label.against.as_str()),
+        (class.class.as_str(), "")
+    );
+    assert!(!class.against.is_empty());
+    assert!((f64::from(label.value) - best(&given)).abs() < 1e-4);
+    for layer in &label.layers {
+        let sum: f32 = layer.weights.iter().sum();
+        assert!((sum - (label.value - label.baseline)).abs() < 0.05 * label.value.abs());
+    }
+    assert!(find(&Capturer::load(&checkpoint(Head::Numbers)).unwrap(), None).is_none());
+    // With token types where the model takes them.
+    let read = tokenizer.encode_pair(TEXTS[0], TEXTS[1], info).unwrap();
+    let mut inputs = Inputs::from_ids(&[read.ids()], 0).unwrap();
+    if classes.model().token_types() > 1 {
+        inputs.token_type_ids = Inputs::from_ids(std::slice::from_ref(&read.types), 0)
+            .unwrap()
+            .input_ids;
+    }
+    let pair = find(&classes, Some(TEXTS[1])).unwrap();
+    assert!((pair.probability - softmax(&logits(&classes, &inputs))).abs() < 1e-6);
+    assert!(pair.layers.iter().all(|layer| layer.weights.len() == read.tokens.len()));
 }

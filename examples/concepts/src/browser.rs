@@ -8,19 +8,11 @@ use attn_egui::{
 };
 use attn_sdk::{
     analyze::concepts::{AlignParams, ConceptLayer, ConceptSpace, ConceptStudy},
-    core::table::Table,
     render::{Format, Selection, ViewState},
 };
 use eframe::egui::{CentralPanel, ComboBox, DragValue, Frame, Grid, Panel, RichText, ScrollArea, Ui};
 
-use super::{
-    changes::Goal,
-    cluster, files,
-    options::Rule,
-    pictures,
-    sentence::Sentence,
-    stage::{Stage, Tab},
-};
+use super::{changes::Goal, cluster, options::Rule, sentence::Sentence, stage::Stage};
 
 /// The clusters that are wanted: their number, and when they stand for a label.
 #[derive(Clone, PartialEq)]
@@ -44,7 +36,7 @@ pub(crate) struct Browser {
     pub(crate) study: ConceptStudy,
     /// Whether each model can read new sentences.
     pub(crate) reads: Vec<bool>,
-    exports: Exports,
+    pub(crate) exports: Exports,
     pub(crate) model: usize,
     /// Index of the layer.
     pub(crate) layer: usize,
@@ -60,6 +52,8 @@ pub(crate) struct Browser {
     pub(crate) table: TextTable,
     /// The clusters that match the search, largest first.
     listed: Vec<usize>,
+    /// Whether clusters that are not judged are left out of the list.
+    pub(crate) judged: bool,
     pub(crate) left: FoldPanel,
     pub(crate) right: FoldPanel,
     pub(crate) search: CommandSearch,
@@ -83,6 +77,7 @@ impl Browser {
             wishes: Vec::new(),
             table: TextTable::without_search(),
             listed: Vec::new(),
+            judged: false,
             left: FoldPanel::new(Edge::Left, 340.0),
             right: FoldPanel::new(Edge::Right, 400.0).at_most(0.35),
             search: CommandSearch::default(),
@@ -208,8 +203,9 @@ impl Browser {
     }
 
     /// Finds the clusters whose name or words match the search.
-    fn list(&mut self) {
+    pub(crate) fn list(&mut self) {
         let words = &self.model().words.words;
+        let least = if self.judged { self.model().align().min_words } else { 0 };
         let Some(layer) = self.shown() else {
             self.listed.clear();
             return;
@@ -219,7 +215,8 @@ impl Browser {
         let mut listed = layer.largest();
         listed.retain(|&at| {
             let cluster = &layer.clusters[at];
-            has(&cluster.name.text) || cluster.members.iter().any(|&word| has(&words[word].text))
+            let found = has(&cluster.name.text) || cluster.members.iter().any(|&word| has(&words[word].text));
+            found && cluster.words >= least
         });
         self.listed = listed;
         self.table.invalidate();
@@ -273,14 +270,16 @@ impl Browser {
         let (mut layer, mut set) = (self.layer, self.set);
         ui.add_space(4.0);
         let model = self.model();
-        ui.label(RichText::new(model.name()).strong());
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(model.name()).strong());
+            // What was left out, and how pairs of texts were read.
+            if !model.notes.is_empty() {
+                ui.label(RichText::new("notes").weak().underline())
+                    .on_hover_text(model.notes.join("\n"));
+            }
+        });
         let mut cut = self.cut.clone();
-        cut_fields(
-            ui,
-            &mut cut,
-            self.shown().map_or(0, |layer| layer.clusters.len()),
-            model.words.words.len(),
-        );
+        cut_fields(ui, &mut cut, self.shown(), model.words.words.len());
         ui.horizontal(|ui| {
             ui.label("Clusters aligned with");
             let chosen = model.sets.get(set).map_or("", |set| set.name.as_str());
@@ -293,8 +292,8 @@ impl Browser {
         ui.add_space(4.0);
         let area = ScrollArea::vertical().id_salt("layers").max_height(200.0);
         area.show(ui, |ui| {
-            Grid::new("layers").num_columns(3).spacing([18.0, 2.0]).show(ui, |ui| {
-                for name in ["layer", "share", "chance"] {
+            Grid::new("layers").num_columns(4).spacing([18.0, 2.0]).show(ui, |ui| {
+                for name in ["layer", "share", "chance", "judged"] {
                     ui.label(RichText::new(name).weak());
                 }
                 ui.end_row();
@@ -308,9 +307,11 @@ impl Browser {
                     }
                     if let Some(row) = found.rows.get(set) {
                         ui.label(format!("{:.2}", row.aligned.value));
-                        if let Some(chance) = row.aligned.chance {
-                            ui.label(format!("{:.2} ± {:.2}", chance.mean, chance.deviation));
-                        }
+                        let chance = row.aligned.chance;
+                        let chance = chance.map(|chance| format!("{:.2} ± {:.2}", chance.mean, chance.deviation));
+                        ui.label(chance.unwrap_or_default());
+                        ui.label(format!("{} of {}", row.judged, found.clusters.len()))
+                            .on_hover_text(format!("The share is that of {}.", model.align().judged()));
                     }
                     ui.end_row();
                 }
@@ -341,6 +342,8 @@ impl Browser {
             ui.label("No layer is done yet.");
             return;
         };
+        let mut judged = self.judged;
+        ui.checkbox(&mut judged, model.align().judged());
         let (listed, set) = (&self.listed, self.set);
         let name = model.sets.get(set).map_or("", |set| set.name.as_str());
         let text = |row: usize, column: usize| {
@@ -348,17 +351,22 @@ impl Browser {
             match column {
                 0 => cluster.name.text.clone(),
                 1 => cluster.members.len().to_string(),
+                2 => cluster.words.to_string(),
                 _ => format!("{:.2}", cluster.share(set)),
             }
         };
         let chosen = listed.iter().position(|&listed| listed == self.cluster);
         let clicked = self
             .table
-            .show(ui, &["cluster", "words", name], listed.len(), chosen, text);
+            .show(ui, &["cluster", "words", "distinct", name], listed.len(), chosen, text);
         if let Some(&cluster) = clicked.chosen.and_then(|row| self.listed.get(row)) {
             self.cluster = cluster;
             self.word = None;
             self.highlight();
+        }
+        if judged != self.judged {
+            self.judged = judged;
+            self.list();
         }
     }
 
@@ -370,88 +378,34 @@ impl Browser {
             ui.label("No cluster matches the search.");
             return;
         }
-        let layer = model.layers.get(self.layer);
-        let Some(shown) = layer.and_then(|layer| layer.clusters.get(self.cluster)) else {
+        let Some(layer) = model.layers.get(self.layer) else {
             return;
         };
         let filter = cluster::Filter {
             word: self.word.as_deref(),
             search: &search,
         };
-        if let Some(word) = cluster::show(ui, model, shown, &filter) {
+        if let Some(word) = cluster::show(ui, model, layer, self.cluster, &filter) {
             self.word = Some(word).filter(|word| self.word.as_ref() != Some(word));
         }
-    }
-
-    /// Writes the picture, or the numbers behind it.
-    pub(crate) fn export(&mut self, format: Format) {
-        let layer = self.shown().map_or(0, |layer| layer.layer);
-        let name = match self.stage.tab {
-            Tab::Map => format!("map-{layer}"),
-            Tab::Tree => format!("dendrogram-{layer}"),
-            Tab::Curves => "curves".into(),
-            Tab::Compared => "compared".into(),
-            Tab::Layers => "layers".into(),
-            Tab::Sweep => format!("sweep-{layer}"),
-            Tab::Changes => "changes".into(),
-            Tab::Polar => "polar".into(),
-            Tab::Sentence => "sentence".into(),
-        };
-        let suffix = files::suffix(self.model);
-        let name = format!("{name}{suffix}");
-        // Lent out while the plot borrows the rest.
-        let mut exports = std::mem::take(&mut self.exports);
-        match (self.stage.picture(), self.plot()) {
-            (Some(picture), _) if Format::NUMBERS.contains(&format) => {
-                let numbers = match self.stage.tab {
-                    Tab::Curves | Tab::Compared => pictures::numbers(&self.study),
-                    Tab::Layers | Tab::Sweep => match self.plot().map(|plot| plot.table(&picture.view)) {
-                        Some(Ok(table)) => table,
-                        _ => Table::new(0),
-                    },
-                    _ => self.numbers(),
-                };
-                exports.table(&name, format, &numbers);
-            }
-            (Some(picture), Some(plot)) => exports.plot(&name, format, &plot, &picture.view, Some(&picture.widget)),
-            (Some(_), None) => exports.fail("there is no picture yet"),
-            (None, _) => exports.fail("there is no picture here"),
-        }
-        self.exports = exports;
-    }
-
-    /// A row per cluster of the layer: its name, its size, its best label of each set with its share.
-    fn numbers(&self) -> Table {
-        let model = self.model();
-        let clusters = self.shown().map_or(&[][..], |layer| &layer.clusters);
-        let mut table = Table::new(clusters.len());
-        table
-            .texts("cluster", |row| clusters[row].name.text.as_str())
-            .numbers("words", |row| clusters[row].members.len());
-        for (at, set) in model.sets.iter().enumerate() {
-            let best = |row: usize| -> String {
-                let best = clusters[row].labels.get(at).cloned().flatten();
-                best.map_or(String::new(), |best| best.label)
-            };
-            table.texts(set.name.as_str(), best);
-            table.numbers(format!("share of {}", set.name), |row| clusters[row].share(at));
-        }
-        table
     }
 }
 
 /// Fields for the number of clusters, the threshold and the rule.
-fn cut_fields(ui: &mut Ui, cut: &mut Cut, found: usize, words: usize) {
+fn cut_fields(ui: &mut Ui, cut: &mut Cut, layer: Option<&ConceptLayer>, words: usize) {
     ui.horizontal(|ui| {
         ui.label("Clusters");
         // Before a layer is done nothing is known, and a field would clamp 0 to its least number.
+        let found = layer.map_or(0, |layer| layer.clusters.len());
+        let cuts = layer.is_none_or(|layer| layer.whole.is_some());
         let mut count = cut.clusters.unwrap_or(found).clamp(1, words.max(1));
         // What is dragged is taken over when it is let go: every number is some work.
-        let field = ui.add(
-            DragValue::new(&mut count)
-                .range(1..=words.max(1))
-                .update_while_editing(false),
-        );
+        let field = DragValue::new(&mut count)
+            .range(1..=words.max(1))
+            .update_while_editing(false);
+        let field = ui
+            .add_enabled(cuts, field)
+            .on_disabled_hover_text("This method has no tree to cut: start it with another number (--clusters)");
         let kept = ui.data(|data| data.get_temp::<usize>(field.id));
         if field.dragged() {
             ui.data_mut(|data| data.insert_temp(field.id, count));

@@ -1,6 +1,6 @@
 //! What became of clusters from one model to another, as a list; and the polar clusters of each class.
 
-use attn_sdk::analyze::concepts::{Comparison, ConceptStudy, Fate};
+use attn_sdk::analyze::concepts::{Change, Comparison, ConceptStudy, Fate, FoundAgain, FoundOfKind};
 use eframe::egui::{ComboBox, Grid, RichText, ScrollArea, Ui};
 
 /// Rows that are shown.
@@ -71,6 +71,11 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
         study.models.get(comparison.before)?,
         study.models.get(comparison.after)?,
     );
+    let of = if comparison.before == comparison.after {
+        "layer"
+    } else {
+        "model"
+    };
     ui.horizontal_wrapped(|ui| {
         let name = |at: usize| {
             let pair = &comparison.layers[at];
@@ -94,12 +99,21 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
     });
     ui.label(
         RichText::new(match choice.fate {
-            Fate::Survived => "Found in the other model, and back.",
-            Fate::Merged => "Found in a larger cluster of the second model.",
-            Fate::Split => "Found in parts: each of them lies in the cluster.",
-            Fate::Lost => "Clusters of the first model that are not found in the second.",
-            _ => "Clusters of the second model that are not found in the first.",
+            Fate::Survived => format!("Found in the other {of}, and back."),
+            Fate::Merged => format!("Found in a larger cluster of the second {of}."),
+            Fate::Split => "Found in parts: each of them lies in the cluster.".to_owned(),
+            Fate::Lost => format!("Clusters of the first {of} that are not found in the second."),
+            _ => format!("Clusters of the second {of} that are not found in the first."),
         })
+        .weak(),
+    );
+    let (forth, back) = (&pair.changes.survive, &pair.changes.known_before);
+    ui.label(
+        RichText::new(format!(
+            "First in second: {}. Second in first: {}.",
+            shares(forth),
+            shares(back)
+        ))
         .weak(),
     );
     ui.add_space(6.0);
@@ -132,9 +146,10 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
                 .any(|&at| words(first, at).is_some_and(|(_, hit, _)| hit))
         };
         change.fate == choice.fate
-            && (change.types > 1 || !choice.several)
+            && (change.words > 1 || !choice.several)
             && (search.is_empty() || hit(true, &change.before) || hit(false, &change.after))
     });
+    let rows: Vec<&Change> = rows.collect();
     ScrollArea::vertical()
         .id_salt("changes")
         .auto_shrink(false)
@@ -144,11 +159,11 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
                 .striped(true)
                 .spacing([24.0, 6.0])
                 .show(ui, |ui| {
-                    for name in [a.name(), b.name()] {
-                        ui.label(RichText::new(name).strong());
+                    for (space, layer) in [(a, pair.before), (b, pair.after)] {
+                        ui.label(RichText::new(format!("{}, layer {layer}", space.name())).strong());
                     }
                     ui.end_row();
-                    for change in rows.take(ROWS) {
+                    for change in rows.iter().take(ROWS) {
                         for (first, clusters) in [(true, &change.before), (false, &change.after)] {
                             ui.vertical(|ui| {
                                 for &at in clusters {
@@ -168,8 +183,37 @@ pub(crate) fn show(ui: &mut Ui, study: &ConceptStudy, choice: &mut Choice, searc
                         ui.end_row();
                     }
                 });
+            rest(ui, rows.len());
         });
     goal
+}
+
+/// What a list leaves out.
+fn rest(ui: &mut Ui, rows: usize) {
+    if rows > ROWS {
+        let more = rows - ROWS;
+        ui.label(RichText::new(format!("and {more} more: search, or export the list as CSV")).weak());
+    }
+}
+
+/// The share of both kinds of clusters that is found.
+fn shares(found: &FoundAgain) -> String {
+    let kind = |kind: &FoundOfKind| {
+        let chance = kind
+            .found
+            .chance
+            .map_or(String::new(), |chance| format!(" (by chance {:.2})", chance.mean));
+        format!("{:.2}{chance} of {}", kind.found.value, kind.clusters)
+    };
+    let small = match found.small {
+        0 => String::new(),
+        small => format!(", {small} too small to be judged"),
+    };
+    format!(
+        "{} of several words, {} of one word{small}",
+        kind(&found.several),
+        kind(&found.one_word)
+    )
 }
 
 /// The polar clusters of a layer, class by class.
@@ -179,7 +223,13 @@ pub(crate) fn polar(ui: &mut Ui, study: &ConceptStudy, model: usize, layer: usiz
     let found = space.layers.get(layer)?;
     let mut goal = None;
     ui.heading(format!("Polar clusters: {classes}, layer {}", found.layer));
-    ui.label(RichText::new("Clusters whose words come from sentences of one class.").weak());
+    let judged = space.align().judged();
+    ui.label(
+        RichText::new(format!(
+            "Of {judged}, those whose words come from sentences of one class."
+        ))
+        .weak(),
+    );
     ui.add_space(6.0);
     ScrollArea::vertical()
         .id_salt("polar")
@@ -190,26 +240,29 @@ pub(crate) fn polar(ui: &mut Ui, study: &ConceptStudy, model: usize, layer: usiz
                     format!(" (by chance {:.1} ± {:.1})", chance.mean, chance.deviation)
                 });
                 ui.label(RichText::new(format!("{class}: {:.0} clusters{chance}", count.value)).strong());
-                for at in found.largest() {
+                let aligned: Vec<usize> = space
+                    .aligned(found, set)
+                    .filter(|(_, label)| *label == class.as_str())
+                    .map(|(at, _)| at)
+                    .collect();
+                for &at in aligned.iter().take(ROWS) {
                     let cluster = &found.clusters[at];
-                    let best = cluster.labels.get(set).and_then(|best| best.as_ref());
-                    if !best.is_some_and(|best| best.aligned && best.label == *class) {
-                        continue;
-                    }
                     ui.horizontal(|ui| {
                         if ui.link(&cluster.name.text).clicked() {
                             goal = Some((model, found.layer, at));
                         }
                         ui.label(
                             RichText::new(format!(
-                                "{} words, {:.0} %",
+                                "{} occurrences of {} words, {:.0} %",
                                 cluster.members.len(),
+                                cluster.words,
                                 100.0 * cluster.share(set)
                             ))
                             .weak(),
                         );
                     });
                 }
+                rest(ui, aligned.len());
                 ui.add_space(8.0);
             }
         });

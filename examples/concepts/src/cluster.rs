@@ -1,6 +1,6 @@
 //! The right panel: the chosen cluster with its labels, words and sentences.
 
-use attn_sdk::analyze::concepts::{ConceptCluster, ConceptSpace};
+use attn_sdk::analyze::concepts::{ConceptCluster, ConceptLayer, ConceptSpace};
 use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, text::LayoutJob};
 
 /// Limits of words and of sentences per word shown.
@@ -29,7 +29,14 @@ impl Filter<'_> {
 }
 
 /// Shows a cluster; returns the word that was clicked.
-pub(crate) fn show(ui: &mut Ui, model: &ConceptSpace, cluster: &ConceptCluster, filter: &Filter<'_>) -> Option<String> {
+pub(crate) fn show(
+    ui: &mut Ui,
+    model: &ConceptSpace,
+    layer: &ConceptLayer,
+    at: usize,
+    filter: &Filter<'_>,
+) -> Option<String> {
+    let cluster = layer.clusters.get(at)?;
     ui.add_space(4.0);
     ui.heading(&cluster.name.text);
     let words = model.spellings(cluster);
@@ -41,6 +48,10 @@ pub(crate) fn show(ui: &mut Ui, model: &ConceptSpace, cluster: &ConceptCluster, 
     if cluster.borderline > 0.0 {
         let share = 100.0 * cluster.borderline;
         ui.label(RichText::new(format!("{share:.0} % of them are nearer to another cluster")).weak());
+    }
+    // Of a method whose clusters overlap.
+    if let Some(shares) = model.shares(layer, at) {
+        ui.label(RichText::new(shares).weak());
     }
     ui.add_space(4.0);
     labels(ui, model, cluster);

@@ -17,13 +17,17 @@
 
 mod browser;
 mod changes;
+mod check;
 mod cluster;
+mod export;
 mod files;
+mod neurons;
 mod options;
 mod pictures;
 mod run;
 mod sentence;
 mod session;
+mod source;
 mod stage;
 mod window;
 
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let sources = options.sources()?;
+    check::check(&options, &sources)?;
     if options.out.is_none() && examples_common::has_display() {
         return window::open(options, sources);
     }
@@ -51,6 +56,9 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
         None => run::study(&options, &sources, &terminal)?,
     };
     for note in loaded.iter().flat_map(|loaded| &loaded.notes) {
+        terminal.say(format!("note: {note}"));
+    }
+    for note in study.models.iter().flat_map(|model| &model.notes) {
         terminal.say(format!("note: {note}"));
     }
     files::write(&study, &out)?;

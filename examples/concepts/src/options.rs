@@ -1,23 +1,20 @@
 //! The command line: models, annotated text, parameters of clusters and alignment.
 
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{error::Error, path::PathBuf};
 
 use attn_sdk::{
     analyze::concepts::{
-        AlignParams, AlignRule, ConceptSpace, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute,
-        PipelineParams, Subwords, TaggedText, WordList,
+        AlignParams, AlignRule, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute, PipelineParams,
+        Subwords, TaggedText, WordList,
     },
-    core::{Side, text::TaggedParams},
-    embedded::{self, EmbeddedModel, SENTENCES_CONLLU},
-    models::Checkpoint,
+    core::text::TaggedParams,
+    embedded::SENTENCES_CONLLU,
     render::{Theme, ViewState, state::Shared},
 };
 use clap::{Parser, ValueEnum};
 
 /// The default output folder.
 pub(crate) const OUT: &str = "out/concepts";
-/// What the places of embedded models begin with.
-const EMBEDDED: &str = "embedded:";
 
 /// Clusters the words of every layer and aligns the clusters with labels.
 #[derive(Parser)]
@@ -51,12 +48,12 @@ pub(crate) struct Options {
     /// Column of a table that holds the text [default: text or sentence]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) text_column: Option<String>,
-    /// Column of a table with a second text that the model reads after the first
+    /// Column of a table with a second text: the model reads both as a pair, as its tokenizer writes pairs
     #[arg(long, value_name = "COLUMN")]
     pub(crate) pair: Option<String>,
-    /// What the model reads between two texts of a pair
-    #[arg(long, value_name = "TEXT", default_value = "[SEP]")]
-    pub(crate) between: String,
+    /// Makes one text of a pair, with this between the two, for models that read no pairs
+    #[arg(long, value_name = "TEXT", requires = "pair")]
+    pub(crate) between: Option<String>,
     /// Lists of words that are concepts: lines of a word, a tab and its group; several times
     #[arg(long, value_name = "FILE")]
     pub(crate) word_list: Vec<PathBuf>,
@@ -123,15 +120,15 @@ pub(crate) struct Options {
     /// Limit of sentences, from the start of the text
     #[arg(long, value_name = "N")]
     pub(crate) max_sentences: Option<usize>,
-    /// Also clusters by k-means, mini-batch k-means and leaders, and reports their agreement with Ward
+    /// Also clusters by k-means, mini-batch k-means, leaders and DBSCAN, and reports their agreement with the method
     #[arg(long)]
     pub(crate) methods: bool,
     /// A sentence of your own: its words are placed into the clusters of every layer, and a classifier's prediction for it is
     /// explained in place of --explain's
     #[arg(long, value_name = "TEXT")]
     pub(crate) sentence: Option<String>,
-    /// Names of clusters of a layer, from a file of lines `number` TAB `name`
-    #[arg(long, value_name = "LAYER=FILE")]
+    /// Names of clusters of a layer, from a file of lines `number` TAB `name`; of several models with the model's number, from 1
+    #[arg(long, value_name = "[MODEL:]LAYER=FILE")]
     pub(crate) names: Vec<String>,
     /// For classifiers: the sentence, counted from 1, whose prediction is attributed to clusters
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -201,8 +198,10 @@ pub(crate) enum Method {
     WardKMeans,
     /// Leaders, then Ward linkage
     LeadersWard,
-    /// Dense regions, the rest is noise
+    /// Dense regions, the rest is noise; with a reachability plot
     Optics,
+    /// Dense regions of one density, the rest is noise
+    Dbscan,
     /// A mixture of at most 100 Gaussians in 50 dimensions, with a share of each cluster in each word
     Gaussian,
 }
@@ -215,158 +214,38 @@ pub(crate) enum Exchange {
     Words,
 }
 
-#[derive(Clone)]
-enum Model {
-    Folder(PathBuf),
-    Embedded(EmbeddedModel),
-}
-
-/// A model, or a capture of it, and the text it reads.
-pub(crate) struct Source {
-    model: Option<Model>,
-    /// The capture to open in place of running the model.
-    pub(crate) capture: Option<PathBuf>,
-    /// Where the hidden states go, if not to memory.
-    pub(crate) store: Option<PathBuf>,
-    pub(crate) text: Arc<TaggedText>,
-    /// Added to the model's name to tell two texts apart; may be empty.
-    pub(crate) suffix: String,
-}
-
-impl Source {
-    /// The model, if there is one beside a capture.
-    pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, Box<dyn Error>> {
-        self.model.as_ref().map(Model::checkpoint).transpose()
-    }
-
-    /// Where the model is found again.
-    pub(crate) fn place(&self) -> Option<String> {
-        Some(match self.model.as_ref()? {
-            // A name in the local cache of the hub is where it was found.
-            Model::Folder(folder) => {
-                let found = Checkpoint::open(folder).map_or_else(|_| folder.clone(), |found| found.path().to_owned());
-                let whole = std::path::absolute(&found).unwrap_or(found);
-                whole.display().to_string()
-            }
-            Model::Embedded(model) => format!("{EMBEDDED}{model}"),
-        })
-    }
-}
-
-/// Which model a space is of, counted from 0: the stacks of an encoder-decoder are spaces of one.
-fn number_of_model(models: &[ConceptSpace], at: usize) -> usize {
-    let begins = |pair: &&[ConceptSpace]| (pair[0].side, pair[1].side) != (Some(Side::Encoder), Some(Side::Decoder));
-    models[..=at].windows(2).filter(begins).count()
-}
-
-impl Model {
-    fn checkpoint(&self) -> Result<Checkpoint, Box<dyn Error>> {
-        Ok(match self {
-            Self::Folder(folder) => Checkpoint::open(folder)?,
-            Self::Embedded(embedded) => embedded.checkpoint()?,
-        })
-    }
+/// Names for clusters of a layer.
+pub(crate) struct Named {
+    /// The number of the model, from 1; `None` for the only one.
+    pub(crate) model: Option<usize>,
+    pub(crate) layer: usize,
+    pub(crate) names: NamesFile,
 }
 
 impl Options {
-    /// The model of a space of a study that was opened: the one that is named, else the one that the study names; `None` if neither
-    /// does.
-    pub(crate) fn reopened(&self, models: &[ConceptSpace], at: usize) -> Result<Option<Checkpoint>, Box<dyn Error>> {
-        let space = &models[at];
-        let named = match number_of_model(models, at) {
-            0 => self.model.as_ref(),
-            after => self.model_after.get(after - 1),
-        };
-        let source = space.source.as_ref();
-        let known = |place: &str| match place.strip_prefix(EMBEDDED) {
-            Some(name) => embedded::find(name).map(Model::Embedded),
-            None => Some(Model::Folder(place.into())),
-        };
-        let model = match named {
-            Some(folder) => Some(Model::Folder(folder.clone())),
-            None => source.and_then(|source| known(&source.place)),
-        };
-        let Some(checkpoint) = model.map(|model| model.checkpoint()).transpose()? else {
-            return Ok(None);
-        };
-        let expected = source.map_or("", |source| &source.fingerprint);
-        if !expected.is_empty() && expected != checkpoint.fingerprint() {
-            let (path, name) = (checkpoint.path().display(), &space.model);
-            return Err(format!("{path}: expected {name} as the study read it, found other weights").into());
-        }
-        Ok(Some(checkpoint))
-    }
-
-    /// The models, with their texts.
-    pub(crate) fn sources(&self) -> Result<Vec<Source>, Box<dyn Error>> {
-        if self.open.is_some() {
-            return Ok(Vec::new());
-        }
-        let mut models: Vec<Option<Model>> = vec![self.model.clone().map(Model::Folder)];
-        models.extend(
-            self.model_after
-                .iter()
-                .cloned()
-                .map(|folder| Some(Model::Folder(folder))),
-        );
-        match (&self.model, self.capture.len()) {
-            (None, 0) => {
-                models[0] = Some(Model::Embedded(embedded::TEXT_ENCODER));
-                if models.len() == 1 && self.tags_after.is_empty() {
-                    models.push(Some(Model::Embedded(embedded::SENTIMENT)));
-                }
-            }
-            (_, 0) => {}
-            (_, captures) if models.len() > captures => {
-                return Err(format!(
-                    "--capture: expected one per model, found {captures} for {}",
-                    models.len()
-                )
-                .into());
-            }
-            (_, captures) => models.resize(captures, None),
-        }
-        if models.len() == 1 && !self.tags_after.is_empty() {
-            models.push(models[0].clone());
-        }
-        let text = Arc::new(self.text(&self.tags)?);
-        let source = |(at, model): (usize, Option<Model>)| Source {
-            model,
-            capture: self.capture.get(at).cloned(),
-            store: self.store.as_ref().map(|folder| folder.join(at.to_string())),
-            text: text.clone(),
-            suffix: String::new(),
-        };
-        let mut sources: Vec<Source> = models.into_iter().enumerate().map(source).collect();
-        if let Some(tags) = self.tags_after.first() {
-            let after = Arc::new(self.text(&self.tags_after)?);
-            let stem = |path: &PathBuf| path.file_stem().map(|stem| format!(", {}", stem.to_string_lossy()));
-            let last = sources.len() - 1;
-            for (at, source) in sources.iter_mut().enumerate() {
-                let own = if at == last { Some(tags) } else { self.tags.first() };
-                source.suffix = own.and_then(stem).unwrap_or_default();
-            }
-            sources[last].text = after;
-        }
-        Ok(sources)
-    }
-
-    /// Files of names, with their layers.
-    pub(crate) fn names(&self) -> Result<Vec<(usize, NamesFile)>, Box<dyn Error>> {
-        let read = |given: &String| -> Result<(usize, NamesFile), Box<dyn Error>> {
-            let parts = given.split_once('=');
-            let parts = parts.and_then(|(layer, file)| Some((layer.parse().ok()?, PathBuf::from(file))));
-            let (layer, file) = parts.ok_or_else(|| format!("--names: expected LAYER=FILE, found `{given}`"))?;
+    /// Files of names, with their models and layers.
+    pub(crate) fn names(&self) -> Result<Vec<Named>, Box<dyn Error>> {
+        let read = |given: &String| -> Result<Named, Box<dyn Error>> {
+            let parts = given.split_once('=').and_then(|(place, file)| {
+                let (model, layer) = match place.split_once(':') {
+                    Some((model, layer)) => (Some(model.parse().ok()?), layer),
+                    None => (None, place),
+                };
+                Some((model, layer.parse().ok()?, PathBuf::from(file)))
+            });
+            let (model, layer, file) =
+                parts.ok_or_else(|| format!("--names: expected [MODEL:]LAYER=FILE, found `{given}`"))?;
             let place = file.display().to_string();
             let content = String::from_utf8(attn_sdk::core::files::read(&file, 1 << 28)?)
                 .map_err(|error| format!("{place}: {error}"))?;
-            Ok((layer, NamesFile::read(&content, &place)?))
+            let names = NamesFile::read(&content, &place)?;
+            Ok(Named { model, layer, names })
         };
         self.names.iter().map(read).collect()
     }
 
     /// The annotated text, up to the limit of sentences.
-    fn text(&self, paths: &[PathBuf]) -> Result<TaggedText, Box<dyn Error>> {
+    pub(crate) fn text(&self, paths: &[PathBuf]) -> Result<TaggedText, Box<dyn Error>> {
         let mut params = TaggedParams {
             separator: self.separator,
             text_column: self.text_column.clone(),

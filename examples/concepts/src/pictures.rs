@@ -36,7 +36,7 @@ pub(crate) fn write(
     let mut exporter = Exporter::default();
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
-    let total = 4 * layers + 2 * study.models.len() + study.comparisons.len() + study.topics().len();
+    let total = 4 * layers + 2 * study.models.len() + 2 * study.comparisons.len() + study.topics().len();
     let mut draw = |name: String, plot: &dyn Plot, size: [f32; 2]| -> Result<(), Box<dyn Error>> {
         exporter.size = Some(size);
         for extension in ["png"].into_iter().chain(svg.then_some("svg")) {
@@ -79,9 +79,11 @@ pub(crate) fn write(
         }
     }
     for (at, comparison) in study.comparisons.iter().enumerate() {
-        if let Some(table) = layers_beside(study, comparison) {
-            let number = if at == 0 { String::new() } else { format!("-{}", at + 1) };
-            draw(format!("layers{number}"), &table, table.natural_size())?;
+        let number = if at == 0 { String::new() } else { format!("-{}", at + 1) };
+        for (kind, one_word) in [("", false), ("-one-word", true)] {
+            if let Some(table) = layers_beside(study, comparison, one_word) {
+                draw(format!("layers{kind}{number}"), &table, table.natural_size())?;
+            }
         }
     }
     terminal.say(format!("plots: {}", out.display()));
@@ -180,9 +182,11 @@ pub(crate) fn curves(study: &ConceptStudy, model: &ConceptSpace) -> Option<LineG
     (!charts.is_empty()).then(|| LineGrid {
         title: found.title,
         subtitle: format!("{}: {} words", model.name(), model.words.words.len()),
-        caption: "Share of the clusters of several words that are aligned with a label of each set, by layer (0: embeddings). \
-                  Dashed: chance level (permuted labels)."
-            .into(),
+        caption: format!(
+            "Share of the {} that are aligned with a label of each set, by layer (0: embeddings). Dashed: chance level (permuted \
+             labels).",
+            model.align().judged()
+        ),
         charts,
     })
 }
@@ -208,9 +212,9 @@ pub(crate) fn one_word(study: &ConceptStudy, model: &ConceptSpace) -> Option<Lin
 
 /// Alignment of a layer over numbers of clusters and thresholds, above chance.
 pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -> HeatTable {
-    let rows = found.clusters.iter().zip(&found.one_word);
+    let rows = found.clusters.iter().zip(&found.judged);
     let rows: Vec<String> = rows
-        .map(|(count, one_word)| format!("{count} ({:.0} % one word)", 100.0 * one_word))
+        .map(|(count, judged)| format!("{count} ({judged} judged)"))
         .collect();
     let columns: Vec<String> = found.thresholds.iter().map(f64::to_string).collect();
     let values: Vec<f32> = found
@@ -222,10 +226,11 @@ pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -
     let plateau = found.plateau(model.threshold()).map_or_else(
         || "Nothing is above chance at the threshold of the study.".to_owned(),
         |plateau| {
-            let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
+            let (low, high) = plateau.excess;
             format!(
-                "Plateau at {}: {first} to {last} clusters, {low:.2} to {high:.2}.",
-                plateau.threshold
+                "Plateau at {}: clusters {}, excess {low:.2} to {high:.2}.",
+                plateau.threshold,
+                plateau.numbers()
             )
         },
     );
@@ -236,7 +241,10 @@ pub(crate) fn sweep(found: &Sweep, model: &ConceptSpace, layer: &ConceptLayer) -
             layer.layer,
             model.name()
         ),
-        caption: format!("Share of clusters of several words that are aligned, minus its chance level. {plateau}"),
+        caption: format!(
+            "Share of {} that are aligned, minus its chance level. {plateau}",
+            model.align().judged()
+        ),
         what: "above chance".into(),
         range: Some([0.0, 1.0]),
         ..HeatTable::new(rows, columns, values)
@@ -275,7 +283,8 @@ pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
     let curves = study.compared(topic)?;
     let words = study.models.iter().map(|model| model.words.words.len().to_string());
     let subtitle = format!("{} words", words.collect::<Vec<_>>().join(" and "));
-    let caption = if topic == ConceptStudy::FOUND_AGAIN {
+    let found_again = [ConceptStudy::FOUND_AGAIN, ConceptStudy::FOUND_AGAIN_ONE_WORD].contains(&topic);
+    let caption = if found_again {
         "Dashed, in the same color: chance level (clusters of the other model permuted)."
     } else {
         "Dashed, in the same color: chance level (permuted labels)."
@@ -283,8 +292,9 @@ pub(crate) fn compared(study: &ConceptStudy, topic: &str) -> Option<Lines> {
     chart(curves, subtitle, caption)
 }
 
-/// Every layer of a model beside every layer of another, or of itself; `None` while there is none.
-pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison) -> Option<HeatTable> {
+/// Every layer of a model beside every layer of another, or of itself, by clusters of several words or of one; `None` while there is
+/// none.
+pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison, one_word: bool) -> Option<HeatTable> {
     let (a, b) = (
         study.models.get(comparison.before)?,
         study.models.get(comparison.after)?,
@@ -293,7 +303,8 @@ pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison) -> Op
         .between
         .iter()
         .flatten()
-        .map(|share| share.value as f32)
+        .map(|found| if one_word { found.one_word } else { found.several })
+        .map(|kind| kind.found.value as f32)
         .collect();
     if values.is_empty() {
         return None;
@@ -306,11 +317,15 @@ pub(crate) fn layers_beside(study: &ConceptStudy, comparison: &Comparison) -> Op
             .collect()
     };
     Some(HeatTable {
-        title: "Clusters found again, layer by layer".into(),
+        title: format!("Clusters of {} found again", if one_word { "one word" } else { "several words" }),
         subtitle: format!("rows: {}; columns: {}", a.name(), b.name()),
-        caption: "Share of the clusters of the row's layer that are found in the column's layer. A cluster of one word is found \
-                  wherever the word occurs."
-            .into(),
+        caption: if one_word {
+            "Share of the clusters of one word of the row's layer that are found in the column's layer. They are found wherever \
+             the word is frequent enough."
+        } else {
+            "Share of the clusters of several words of the row's layer that are found in the column's layer."
+        }
+        .into(),
         what: "share found again".into(),
         range: Some([0.0, 1.0]),
         ..HeatTable::new(names(a), names(b), values)
@@ -322,7 +337,7 @@ pub(crate) fn numbers(study: &ConceptStudy) -> Table {
     let rows: Vec<LayerRow<'_>> = study.rows().collect();
     let mut table = Table::new(rows.len());
     table
-        .numbers("clusters of several words", |row| rows[row].row.judged)
+        .numbers("judged clusters", |row| rows[row].row.judged)
         .numbers("clusters of one word", |row| rows[row].row.one_word.clusters)
         .texts("model", |row| rows[row].model.name())
         .numbers("layer", |row| rows[row].layer)

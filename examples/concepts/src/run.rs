@@ -9,16 +9,20 @@ use std::{
 use attn_sdk::{
     Progress,
     analyze::concepts::{
-        ConceptLayer, ConceptSpace, ConceptStudy, Explanation, GaussianMixtureClusterer, KMeansClusterer, KMeansParams,
-        KMeansStart, LAYERS, LeadersWard, ModelSource, OpticsClusterer, Pipeline, PipelineParams, Placement, Reading,
-        TaggedText, plain_text,
+        ConceptLayer, ConceptSpace, ConceptStudy, DbscanClusterer, Explanation, GaussianMixtureClusterer,
+        KMeansClusterer, KMeansParams, KMeansStart, LAYERS, LeadersWard, ModelSource, OpticsClusterer, Pipeline,
+        PipelineParams, Placement, Reading, TaggedSentence, TaggedText, plain_text,
     },
     class_prediction,
     core::{Attention, Capture, CaptureOptions, progress::step},
-    models::{Capturer, Checkpoint, text::Line},
+    models::{Capturer, Checkpoint, capture::CaptureRun, text::Line},
 };
 
-use super::options::{Method, Options, Source};
+use super::{
+    check::{check_layer, model_of},
+    options::{Method, Options},
+    source::Source,
+};
 
 /// Points per cluster in a mini-batch of k-means.
 const BATCH: usize = 10;
@@ -50,17 +54,20 @@ impl Loaded {
     pub(crate) fn new(source: &Source, progress: &dyn Progress) -> Result<Self, Box<dyn Error>> {
         let checkpoint = source.checkpoint()?;
         let capturer = checkpoint.as_ref().map(load).transpose()?;
-        let finished = source.store.as_deref().filter(|folder| Capture::is_in(folder));
-        let (capture, notes) = match (source.capture.as_deref().or(finished), &capturer) {
+        let opened = source.opened();
+        let (capture, notes) = match (opened, &capturer) {
             (Some(folder), _) => (Capture::open(folder)?, Vec::new()),
             (None, Some(capturer)) => run(capturer, &source.text, source.store.as_deref(), progress)?,
             (None, None) => return Err("there is no model to run: give --model or --capture".into()),
         };
-        if let (Some(folder), Some(checkpoint)) = (finished, &checkpoint)
+        // Other programs may leave the fingerprint empty.
+        if let (Some(folder), Some(checkpoint)) = (opened, &checkpoint)
+            && !capture.fingerprint().is_empty()
             && checkpoint.fingerprint() != capture.fingerprint()
         {
-            let (folder, name) = (folder.display(), &capture.model().name);
-            return Err(format!("{folder}: expected a capture of this model, found one of {name}").into());
+            let (folder, own, name) = (folder.display(), checkpoint.name(), &capture.model().name);
+            let expected = format!("expected a capture of the model {own}");
+            return Err(format!("{folder}: {expected}, found one of {name} with another fingerprint").into());
         }
         Ok(Self {
             name: format!("{}{}", capture.model().name, source.suffix),
@@ -151,7 +158,8 @@ impl Loaded {
         })?;
         let at = reading.text.sentences.iter().position(|own| own.line == sentence.line);
         let at = at.ok_or_else(|| format!("--explain: sentence {number} has no tokens"))?;
-        let prediction = class_prediction(capturer, &sentence.text, at, reading.side, progress)?;
+        let (text, second) = sentence.texts();
+        let prediction = class_prediction(capturer, text, second, at, reading.side, progress)?;
         Ok(prediction
             .map(|prediction| pipeline.explain(space, reading, prediction))
             .transpose()?)
@@ -168,12 +176,9 @@ impl Loaded {
         let capturer = self.capturer.as_ref();
         let capturer = capturer.ok_or("a new sentence needs the model: give --model beside --capture")?;
         let text = plain_text(sentence);
-        let typed = text.sentences.first().map_or("", |sentence| &sentence.text);
-        if typed.is_empty() {
-            return Err("type a sentence".into());
-        }
-        let line = as_line(capturer, typed, 1);
-        let capture = capturer.lines([line]).progress(progress).run()?.capture;
+        let typed = text.sentences.first().filter(|typed| !typed.text.is_empty());
+        let typed = typed.ok_or("type a sentence")?;
+        let capture = reads(capturer, &text.sentences)?.progress(progress).run()?.capture;
         let mut reading = Reading::new(&self.name, text.clone(), &capture);
         if let Some(side) = space.side {
             reading.side = side;
@@ -181,23 +186,38 @@ impl Loaded {
         let centered = self.centered(pipeline, space, progress)?;
         let space = centered.as_ref().unwrap_or(space);
         let placement = pipeline.place(space, &reading, NEAREST)?;
-        let prediction = class_prediction(capturer, typed, 0, reading.side, progress)?;
+        let (first, second) = typed.texts();
+        let prediction = class_prediction(capturer, first, second, 0, reading.side, progress)?;
         let explanation = prediction.map(|prediction| pipeline.explain(space, &reading, prediction));
         Ok(Placed {
-            text: typed.to_owned(),
+            text: typed.text.clone(),
             placement,
             explanation: explanation.transpose()?,
         })
     }
 }
 
-/// What a model reads of a sentence: the decoder of an encoder-decoder is given the same sentence to write.
-fn as_line(capturer: &Capturer, sentence: &str, number: usize) -> Line {
-    let text = match capturer.model().info().attention(Attention::Cross) {
-        Some(_) => format!("{sentence}\t{sentence}"),
-        None => sentence.to_owned(),
+/// What a model reads of sentences and pairs of them: the decoder of an encoder-decoder is given the same sentence to write.
+fn reads<'c>(capturer: &'c Capturer, sentences: &[TaggedSentence]) -> Result<CaptureRun<'c>, Box<dyn Error>> {
+    let line = |sentence: &TaggedSentence, text: String| Line {
+        number: sentence.line,
+        text,
     };
-    Line { number, text }
+    if capturer.model().info().attention(Attention::Cross).is_none() {
+        let texts = sentences.iter().map(|sentence| {
+            let (text, second) = sentence.texts();
+            (line(sentence, text.to_owned()), second.map(str::to_owned))
+        });
+        return Ok(capturer.texts(texts));
+    }
+    if sentences.iter().any(|sentence| sentence.second.is_some()) {
+        let name = &capturer.model().info().name;
+        return Err(
+            format!("{name} has two stacks and reads no pairs of texts: say with --between what joins them").into(),
+        );
+    }
+    let twice = |sentence: &TaggedSentence| line(sentence, format!("{0}\t{0}", sentence.text));
+    Ok(capturer.lines(sentences.iter().map(twice)))
 }
 
 fn load(checkpoint: &Checkpoint) -> Result<Capturer, Box<dyn Error>> {
@@ -218,9 +238,7 @@ fn run(
     store: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<(Capture, Vec<String>), Box<dyn Error>> {
-    let lines = text.sentences.iter();
-    let lines = lines.map(|sentence| as_line(capturer, &sentence.text, sentence.line));
-    let mut run = capturer.lines(lines).progress(progress);
+    let mut run = reads(capturer, &text.sentences)?.progress(progress);
     if let Some(folder) = store {
         run = run.to_folder(folder);
     }
@@ -300,21 +318,37 @@ pub(crate) fn study(
 pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> Result<ConceptStudy, Box<dyn Error>> {
     let bytes = attn_sdk::core::files::read(path, attn_sdk::core::Limits::default().bytes)?;
     let mut study = ConceptStudy::from_json(&bytes, path)?;
+    for named in options.names()? {
+        let model = &study.models[model_of(&named, &study.models)?];
+        check_layer("--names", named.layer, model.layers.iter().map(|layer| layer.layer))?;
+    }
+    if options.sentence.is_some() {
+        for (at, model) in study.models.iter().enumerate() {
+            if options.reopened(&study.models, at)?.is_none() {
+                let name = &model.model;
+                return Err(
+                    format!("--sentence: needs the model {name}, and the study does not say where it is").into(),
+                );
+            }
+        }
+    }
+    let pipeline = pipeline(options, options.params()?)?;
     if options.cuts() {
-        let pipeline = pipeline(options, options.params()?)?;
         let cut = study.models.iter().map(|model| pipeline.recut(model, None, progress));
         study = pipeline.compare(cut.collect::<Result<_, _>>()?, progress)?;
+    } else if !study.has_kinds() {
+        // Of an older version, whose comparisons mix clusters of one word with the others.
+        study = pipeline.compare(study.models, progress)?;
     }
     rename(options, &mut study)?;
     Ok(study)
 }
 
-/// Gives the clusters of the last model names from files.
+/// Gives clusters names from files.
 pub(crate) fn rename(options: &Options, study: &mut ConceptStudy) -> Result<(), Box<dyn Error>> {
-    for (layer, names) in options.names()? {
-        if let Some(model) = study.models.last_mut() {
-            model.rename(layer, &names)?;
-        }
+    for named in options.names()? {
+        let at = model_of(&named, &study.models)?;
+        study.models[at].rename(named.layer, &named.names)?;
     }
     Ok(())
 }
@@ -340,15 +374,24 @@ pub(crate) fn pipeline(options: &Options, params: PipelineParams) -> Result<Pipe
         seed: options.seed,
         ..LeadersWard::default()
     };
+    let dbscan = DbscanClusterer {
+        seed: options.seed,
+        ..DbscanClusterer::default()
+    };
     let pipeline = match options.method {
         Method::Ward => pipeline,
         Method::KMeans | Method::WardKMeans => pipeline.with_method(k_means.clone()),
         Method::LeadersWard => pipeline.with_method(leaders),
         Method::Optics => pipeline.with_method(OpticsClusterer::default()),
+        Method::Dbscan => pipeline.with_method(dbscan),
         Method::Gaussian => pipeline.with_method(GaussianMixtureClusterer::default()),
     };
     if !options.methods {
         return Ok(pipeline);
     }
-    Ok(pipeline.comparing(k_means).comparing(batches).comparing(leaders))
+    Ok(pipeline
+        .comparing(k_means)
+        .comparing(batches)
+        .comparing(leaders)
+        .comparing(dbscan))
 }

@@ -143,19 +143,31 @@ fn carried(ui: &mut Ui, found: &Explanation, text: &str, at: usize, layer: &Conc
     let mut chosen = None;
     let carried = found.layers.get(at)?;
     ui.add_space(8.0);
-    ui.heading(format!(
-        "{} ({:.1} %), not {}",
-        found.class,
-        100.0 * found.probability,
-        found.against
-    ));
+    let not = match found.against.as_str() {
+        "" => String::new(),
+        against => format!(", not {against}"),
+    };
+    ui.heading(format!("{} ({:.1} %){not}", found.class, 100.0 * found.probability));
     ui.label(text);
     ui.add_space(8.0);
     ui.label(format!(
-        "Attribution to clusters of layer {}: integrated gradients of the difference of the two logits at the states of this layer, summed \
-         over the words of each cluster. Positive weights support {}.",
-        layer.layer, found.class
+        "Attribution to clusters of layer {}: integrated gradients of {} at the states of this layer, summed over the words of each \
+         cluster. Positive weights support {}.",
+        layer.layer,
+        found.target(),
+        found.class
     ));
+    match found.gap_warning(at) {
+        Some(warning) => {
+            let color = ui.visuals().warn_fg_color;
+            ui.label(RichText::new(format!("In this layer {warning}")).color(color));
+        }
+        None => {
+            if let Some(gap) = found.gaps.get(at) {
+                ui.label(RichText::new(format!("Completeness gap of this layer: {:.1} %.", 100.0 * gap)).weak());
+            }
+        }
+    }
     ui.add_space(8.0);
     Grid::new("carried")
         .num_columns(4)

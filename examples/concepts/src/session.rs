@@ -46,6 +46,9 @@ pub(crate) struct Look {
     /// How the list of clusters is sorted; by size in a session of an earlier version.
     #[serde(default)]
     sorting: Option<Sorting>,
+    /// Whether the list has judged clusters alone.
+    #[serde(default)]
+    judged: bool,
     /// The label set of shown shares.
     labels: String,
     tab: Tab,
@@ -75,6 +78,7 @@ impl Browser {
             layer: self.shown().map_or(0, |layer| layer.layer),
             cluster: self.cluster,
             sorting: self.table.sorting(),
+            judged: self.judged,
             labels: self
                 .model()
                 .sets
@@ -95,6 +99,8 @@ impl Browser {
         self.stage.tab = look.tab;
         self.own.typed = look.typed;
         self.table.sort_by(look.sorting);
+        self.judged = look.judged;
+        self.list();
         self.show_layer(look.model, look.layer);
         if let Some(set) = self.model().sets.iter().position(|set| set.name == look.labels) {
             self.set = set;

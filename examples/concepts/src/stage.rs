@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     browser::{Browser, Wish},
     changes::{self, Choice, choose_comparison},
-    pictures,
+    neurons, pictures,
 };
 
 /// Characters of context around a word in a tooltip.
@@ -36,6 +36,7 @@ pub(crate) enum Tab {
     Layers,
     Changes,
     Polar,
+    Neurons,
     Sentence,
 }
 
@@ -75,6 +76,8 @@ pub(crate) struct Stage {
     topic: usize,
     /// Whether the curves are those of the chosen label set alone.
     one: bool,
+    /// Whether layers beside layers are compared by their clusters of one word.
+    one_word: bool,
     pub(crate) choice: Choice,
     /// Toggled nodes of the dendrogram, and its visible branches.
     toggled: BTreeSet<usize>,
@@ -90,6 +93,7 @@ impl Stage {
             chart: Picture::new(state, "curves over layers", view),
             topic: 0,
             one: false,
+            one_word: false,
             choice: Choice::default(),
             toggled: BTreeSet::new(),
             grown: None,
@@ -123,7 +127,7 @@ impl Stage {
             Tab::Map => Some(&self.map),
             Tab::Tree => Some(&self.tree),
             Tab::Curves | Tab::Sweep | Tab::Compared | Tab::Layers => Some(&self.chart),
-            Tab::Changes | Tab::Polar | Tab::Sentence => None,
+            Tab::Changes | Tab::Polar | Tab::Neurons | Tab::Sentence => None,
         }
     }
 }
@@ -137,8 +141,8 @@ enum Kind {
     Set(usize),
     /// All models by a topic.
     Topic(usize),
-    /// Layers beside layers in a comparison.
-    Layers(usize),
+    /// Layers beside layers in a comparison, by their clusters of one word or the others.
+    Layers(usize, bool),
     /// Numbers of clusters and thresholds of a layer, for a label set.
     Sweep(usize, usize),
 }
@@ -156,7 +160,10 @@ fn chart(study: &ConceptStudy, model: usize, kind: Kind) -> Result<Box<dyn Plot>
                 let own = set.and_then(|set| layer.sweeps.iter().find(|sweep| sweep.label_set == set.name));
                 Box::new(pictures::sweep(own.or(layer.sweeps.first())?, model, layer))
             }
-            Kind::Layers(comparison) => Box::new(pictures::layers_beside(study, study.comparisons.get(comparison)?)?),
+            Kind::Layers(comparison, one_word) => {
+                let comparison = study.comparisons.get(comparison)?;
+                Box::new(pictures::layers_beside(study, comparison, one_word)?)
+            }
         })
     };
     plot().ok_or_else(|| Error::host("there is none yet, or none of this layer"))
@@ -166,22 +173,17 @@ impl Browser {
     /// The tabs that the study has something for, with their names.
     pub(crate) fn tabs_there(&self) -> Vec<(Tab, &'static str)> {
         let (topics, compared) = (self.study.topics(), !self.study.comparisons.is_empty());
+        let layers = || self.study.models.iter().flat_map(|model| &model.layers);
         let all = [
             (Tab::Map, "Map", true),
             (Tab::Tree, "Dendrogram", true),
             (Tab::Curves, "Curves", true),
-            (
-                Tab::Sweep,
-                "Numbers",
-                self.study
-                    .models
-                    .iter()
-                    .any(|model| model.layers.iter().any(|own| !own.sweeps.is_empty())),
-            ),
+            (Tab::Sweep, "Numbers", layers().any(|own| !own.sweeps.is_empty())),
             (Tab::Compared, "Comparison", compared && !topics.is_empty()),
             (Tab::Layers, "Layers", compared),
             (Tab::Changes, "Changes", compared),
             (Tab::Polar, "Polar", self.study.classes.is_some()),
+            (Tab::Neurons, "Neurons", layers().any(|own| !own.neurons.is_empty())),
             (Tab::Sentence, "Prediction", true),
         ];
         let there = all.into_iter().filter(|(.., there)| *there);
@@ -211,7 +213,10 @@ impl Browser {
                     }
                 });
             }
-            Tab::Layers => choose_comparison(ui, &self.study, &mut stage.choice.comparison),
+            Tab::Layers => {
+                choose_comparison(ui, &self.study, &mut stage.choice.comparison);
+                ui.checkbox(&mut stage.one_word, "clusters of one word");
+            }
             _ => {}
         }
     }
@@ -236,6 +241,10 @@ impl Browser {
                 let list = |ui: &mut Ui| changes::polar(ui, &self.study, self.model, self.layer);
                 let goal = Frame::NONE.inner_margin(16.0).show(ui, list).inner;
                 self.visit(goal);
+            }
+            Tab::Neurons => {
+                let list = |ui: &mut Ui| neurons::show(ui, &self.study.models[self.model], self.layer, self.set);
+                Frame::NONE.inner_margin(16.0).show(ui, list);
             }
             Tab::Sentence => {
                 let goal = Frame::NONE.inner_margin(16.0).show(ui, |ui| self.sentence(ui)).inner;
@@ -356,9 +365,9 @@ impl Browser {
         let comparison = self.study.comparisons.get(self.stage.choice.comparison);
         let (study, picture) = (&self.study, &mut self.stage.chart);
         picture.turn_to(format!("{model} {kind:?}"));
-        let table = comparison.filter(|_| matches!(kind, Kind::Layers(_)));
+        let table = comparison.filter(|_| matches!(kind, Kind::Layers(..)));
         let words = |target: Target| match kind {
-            Kind::Layers(_) => pictures::layers_beside(study, table?)?.tooltip(target),
+            Kind::Layers(_, one_word) => pictures::layers_beside(study, table?, one_word)?.tooltip(target),
             Kind::Sweep(..) => chart(study, model, kind).ok()?.tooltip(target),
             _ => None,
         };
@@ -395,7 +404,7 @@ impl Browser {
     fn chart_kind(&self) -> Kind {
         match self.stage.tab {
             Tab::Compared => Kind::Topic(self.stage.topic),
-            Tab::Layers => Kind::Layers(self.stage.choice.comparison),
+            Tab::Layers => Kind::Layers(self.stage.choice.comparison, self.stage.one_word),
             Tab::Sweep => Kind::Sweep(self.layer, self.set),
             _ if self.stage.one => Kind::Set(self.set),
             _ => Kind::Sets,
@@ -413,7 +422,7 @@ impl Browser {
                 let (study, model, kind) = (&self.study, self.model, self.chart_kind());
                 Box::new(deferred(move |_| chart(study, model, kind)))
             }
-            Tab::Changes | Tab::Polar | Tab::Sentence => return None,
+            Tab::Changes | Tab::Polar | Tab::Neurons | Tab::Sentence => return None,
         })
     }
 }

@@ -17,9 +17,10 @@ use eframe::egui::{CentralPanel, Panel, RichText, Ui, ViewportBuilder};
 use super::{
     browser::{Browser, Cut, Wish},
     files,
-    options::{OUT, Options, Source},
+    options::{OUT, Options},
     run::{self, Loaded, News, Placed},
     session::Look,
+    source::Source,
 };
 
 /// Opens the window and returns when it is closed.

@@ -63,7 +63,7 @@ pub(super) fn conllu(data: &[u8]) {
         4 => TaggedText::conll(&text, "x.conll", &[]),
         5 => TaggedText::lists(&text, "x.json", &[("same", &text)]),
         6 => Dataset::parse(bytes, "x.tsv", &TextParams::default()).and_then(|data| {
-            let second = data.columns.first().map(|column| (column.name.as_str(), "[SEP]"));
+            let second = data.columns.first().map(|column| (column.name.as_str(), None));
             TaggedText::rows(&data, second)
         }),
         7 => {

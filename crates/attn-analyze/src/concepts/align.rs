@@ -97,6 +97,23 @@ impl Default for AlignParams {
 }
 
 impl AlignParams {
+    /// The clusters that are judged, in words.
+    ///
+    /// ```
+    /// use attn_analyze::concepts::AlignParams;
+    ///
+    /// assert_eq!(AlignParams::default().judged(), "clusters of several words");
+    /// let published = AlignParams { min_words: 6, ..AlignParams::default() };
+    /// assert_eq!(published.judged(), "clusters of at least 6 words");
+    /// ```
+    pub fn judged(&self) -> String {
+        match self.min_words {
+            0 | 1 => "clusters of one or more words".to_owned(),
+            2 => "clusters of several words".to_owned(),
+            least => format!("clusters of at least {least} words"),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         let setting = |name, expected: &str, found: f64| {
             Err(Error::Parameter {
@@ -142,7 +159,7 @@ impl Chance {
 }
 
 /// A value beside its chance level.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Against {
     /// The value.
     pub value: f64,

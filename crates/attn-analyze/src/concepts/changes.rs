@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Against, Overlap, OverlapParams, Partition, overlap, partition::same_points};
+use super::{FoundAgain, Overlap, OverlapParams, Partition, overlap, partition::same_points};
 use crate::Error;
 
 /// What became of clusters from one space to another.
@@ -55,18 +55,21 @@ pub struct Change {
     pub after: Vec<usize>,
     /// Different spellings in them that both texts have.
     pub types: usize,
+    /// The same up to case: `The` and `the` are one word. Files of older versions have none.
+    #[serde(default)]
+    pub words: usize,
 }
 
 /// Result of [`changes`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Every cluster with a shared spelling is in at least one of them, by [`Fate`], the largest first; one that is merged
-    /// into a larger one and has parts of its own is in two.
+    /// Every judged cluster with a shared spelling is in at least one of them, by [`Fate`], the largest first; one that is merged
+    /// into a larger one and has parts of its own is in two. One that is too small to be judged is neither lost nor new.
     pub list: Vec<Change>,
     /// Share of the first space's clusters that are found in the second.
-    pub survive: Against,
+    pub survive: FoundAgain,
     /// Share of the second space's clusters that are found in the first.
-    pub known_before: Against,
+    pub known_before: FoundAgain,
     /// Different spellings that both texts have: the others can be found nowhere, and are not looked for.
     pub shared_types: usize,
     /// Clusters of both spaces without a shared spelling, which are in no list.
@@ -132,12 +135,23 @@ pub fn changes(
     let forth = overlap(&ours.partition, &ours.types, &theirs.partition, &theirs.types, params)?;
     let back = overlap(&theirs.partition, &theirs.types, &ours.partition, &ours.types, params)?;
     let mut list = fates(&found(&forth), &found(&back));
+    // What is too small to be found is not lost.
+    list.retain(|change| match change.fate {
+        Fate::Lost => change.before.iter().all(|&at| params.judges(ours.sets[at].len())),
+        Fate::New => change.after.iter().all(|&at| params.judges(theirs.sets[at].len())),
+        _ => true,
+    });
     for change in &mut list {
         let types: BTreeSet<&str> = (change.before.iter().flat_map(|&at| &ours.sets[at]))
             .chain(change.after.iter().flat_map(|&at| &theirs.sets[at]))
             .copied()
             .collect();
         change.types = types.len();
+        change.words = types
+            .iter()
+            .map(|word| word.to_lowercase())
+            .collect::<BTreeSet<_>>()
+            .len();
         change.before.iter_mut().for_each(|at| *at = ours.names[*at]);
         change.after.iter_mut().for_each(|at| *at = theirs.names[*at]);
     }
@@ -200,6 +214,7 @@ fn fates(forth: &[Option<usize>], back: &[Option<usize>]) -> Vec<Change> {
         before,
         after,
         types: 0,
+        words: 0,
     };
     let inverse = |found: &[Option<usize>]| {
         let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

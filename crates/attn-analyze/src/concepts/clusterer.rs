@@ -31,6 +31,11 @@ pub trait Clusterer: Send + Sync {
     /// Name in tables and files.
     fn name(&self) -> &str;
 
+    /// The most clusters that it can find; `None`, the default, for any number. A number that nobody asked for is cut to it.
+    fn most_clusters(&self) -> Option<usize> {
+        None
+    }
+
     /// Divides points, `[point, dimension]`, into `clusters` clusters. A method that finds the number by itself ignores it.
     ///
     /// # Errors

@@ -12,23 +12,62 @@ use linfa_lib::{
 };
 use ndarray::ArrayView2;
 
-use super::{Clusterer, Clustering, Partition, points::check};
-use crate::Error;
+use super::{
+    Clusterer, Clustering, Partition,
+    points::{Frame, check},
+};
+use crate::{Error, Rng};
 
 /// DBSCAN (Ester et al. 1996): clusters are dense regions, the points between them are noise. It finds the number of
 /// clusters by itself. Neighbors come from [`Search`], the exact search of `attn-project`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DbscanClusterer {
-    /// Largest Euclidean distance of neighbors, above 0.
-    pub radius: f32,
+    /// Largest Euclidean distance of neighbors, above 0; `None`, the default, takes the median core distance of 1,000 points drawn by
+    /// the seed, so that about half of the points are cores.
+    pub radius: Option<f32>,
     /// Neighbors that make a point the core of a cluster, at least 2. Default 5.
     pub min_points: usize,
+    /// Seed of the sample that gives the radius. Default 0.
+    pub seed: u64,
+}
+
+impl Default for DbscanClusterer {
+    fn default() -> Self {
+        Self {
+            radius: None,
+            min_points: 5,
+            seed: 0,
+        }
+    }
 }
 
 impl DbscanClusterer {
     /// With a radius, and 5 neighbors.
     pub fn new(radius: f32) -> Self {
-        Self { radius, min_points: 5 }
+        Self {
+            radius: Some(radius),
+            ..Self::default()
+        }
+    }
+
+    /// The median distance of a sample to the point that makes each of it a core, itself included.
+    fn typical_radius(&self, points: ArrayView2<'_, f32>) -> f64 {
+        let frame = Frame::of(points);
+        let placed = frame.placed(points);
+        let sample = Rng::new(self.seed, &[]).sample(points.nrows(), SAMPLE);
+        let mut cores = Vec::with_capacity(sample.len());
+        for rows in sample.chunks(BLOCK) {
+            for mut distances in frame.distances(points, &placed, rows) {
+                let at = self.min_points.saturating_sub(1).min(distances.len().saturating_sub(1));
+                distances.select_nth_unstable_by(at, f64::total_cmp);
+                cores.push(distances[at].sqrt());
+            }
+        }
+        cores.sort_unstable_by(f64::total_cmp);
+        // Occurrences of one word may have one vector: then the first distance above 0, and any if all points are equal.
+        let median = cores.get(cores.len() / 2).copied();
+        let radius = median.filter(|&radius| radius > 0.0);
+        radius.or(cores.into_iter().find(|&radius| radius > 0.0)).unwrap_or(1.0)
     }
 }
 
@@ -40,18 +79,26 @@ impl Clusterer for DbscanClusterer {
     fn cluster(&self, points: ArrayView2<'_, f32>, _: usize, progress: &dyn Progress) -> Result<Clustering, Error> {
         check(points)?;
         step(progress, "DBSCAN", 0, 1)?;
+        let radius = match self.radius {
+            Some(radius) => f64::from(radius),
+            None => self.typical_radius(points),
+        };
         // In double precision, where the squares of all numbers that come in fit.
-        let params = Dbscan::params_with(self.min_points, L2Dist, Search).tolerance(f64::from(self.radius));
+        let params = Dbscan::params_with(self.min_points, L2Dist, Search).tolerance(radius);
         let params = params.check().map_err(|error| Error::Parameter {
             name: "dbscan",
             expected: error.to_string(),
-            found: format!("min_points {}, radius {}", self.min_points, self.radius),
+            found: format!("min_points {}, radius {radius}", self.min_points),
         })?;
         let clusters = params.transform(&points.mapv(f64::from));
         step(progress, "DBSCAN", 1, 1)?;
         Ok(Partition::with_noise(clusters).into())
     }
 }
+
+/// Points whose distances give the default radius, and how many are looked at in one go.
+const SAMPLE: usize = 1_000;
+const BLOCK: usize = 32;
 
 /// Covariances of more Gaussians cannot be estimated from the words of a corpus.
 const MOST: usize = 100;
@@ -84,6 +131,10 @@ impl Default for GaussianMixtureClusterer {
 impl Clusterer for GaussianMixtureClusterer {
     fn name(&self) -> &str {
         "Gaussian mixture"
+    }
+
+    fn most_clusters(&self) -> Option<usize> {
+        Some(MOST)
     }
 
     fn cluster(
@@ -149,7 +200,6 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
-    use crate::Rng;
 
     /// Three round clouds of 30 points, and 5 points far from all.
     fn clouds() -> Array2<f32> {
@@ -178,6 +228,36 @@ mod tests {
             );
         }
         assert!(DbscanClusterer::new(0.0).cluster(clouds().view(), 0, &()).is_err());
+    }
+
+    /// Half of the points have 5 neighbors, themselves included, within the radius: counted one by one.
+    #[test]
+    fn a_radius_is_found_by_itself() {
+        let points = clouds();
+        let distance = |a: usize, b: usize| {
+            let square = |column: usize| (f64::from(points[[a, column]]) - f64::from(points[[b, column]])).powi(2);
+            (square(0) + square(1)).sqrt()
+        };
+        let radius = DbscanClusterer::default().typical_radius(points.view());
+        let core = |limit: f64| {
+            let dense = |&a: &usize| (0..95).filter(|&b| distance(a, b) <= limit).count() >= 5;
+            (0..95).filter(dense).count()
+        };
+        assert_eq!((core(radius * 0.9999), core(radius * 1.0001)), (47, 48));
+        let found = DbscanClusterer::default()
+            .cluster(points.view(), 0, &())
+            .unwrap()
+            .partition;
+        assert!(found.count() >= 3 && (90..95).all(|far| found.cluster(far).is_none()));
+        // Words of one vector each, three times, and all points in one place.
+        let few = Array2::from_shape_fn((12, 1), |(row, _)| (row / 3) as f32);
+        assert_eq!(DbscanClusterer::default().typical_radius(few.view()), 1.0);
+        let equal = Array2::<f32>::from_elem((20, 3), 7.0);
+        let found = DbscanClusterer::default()
+            .cluster(equal.view(), 0, &())
+            .unwrap()
+            .partition;
+        assert_eq!((found.count(), found.noise()), (1, 0));
     }
 
     #[test]

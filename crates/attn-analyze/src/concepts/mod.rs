@@ -57,7 +57,7 @@ pub use linfa::{DbscanClusterer, GaussianMixtureClusterer};
 pub use names::{ClusterName, ClusterSummary, NameKind, Namer, name_clusters};
 pub use neurons::{ConceptNeurons, Neuron, NeuronParams, Neurons, neurons};
 pub use optics::{OpticsClusterer, Reachability, optics};
-pub use overlap::{Match, Overlap, OverlapParams, overlap};
+pub use overlap::{FoundAgain, FoundOfKind, Match, Overlap, OverlapParams, overlap};
 pub use partition::{Partition, adjusted_rand};
 pub use pipeline::{
     Agreement, Branches, Centers, Comparison, ConceptCluster, ConceptLayer, ConceptSpace, ConceptStudy, Curve,

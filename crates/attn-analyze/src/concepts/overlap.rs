@@ -2,7 +2,7 @@
 //!
 //! Durrani et al., *On the Transformation of Latent Space in Fine-Tuned NLP Models*, EMNLP 2022.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,8 @@ use crate::{Error, Rng};
 pub struct OverlapParams {
     /// The share of a cluster's spellings that must be in one cluster of the other space, above 0 to 1. Default 0.9.
     pub threshold: f64,
-    /// Clusters need more different spellings than this. Default 0; with few, clusters are found again by chance.
+    /// Clusters need more different spellings than this; others are not judged, but counted. Default 0; with few, clusters are found
+    /// again by chance.
     pub more_than: usize,
     /// The cluster must have more than this times the spellings of the other: without it, everything is found again in a
     /// cluster of everything. Default 0: no limit, as published.
@@ -43,6 +44,11 @@ impl Default for OverlapParams {
 }
 
 impl OverlapParams {
+    /// Whether a cluster of so many different spellings is judged.
+    pub(super) fn judges(&self, spellings: usize) -> bool {
+        spellings > self.more_than
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {
             return Err(Error::Parameter {
@@ -73,11 +79,46 @@ pub struct Match {
     pub found: bool,
 }
 
+/// Clusters of one kind, and the share of them that is found again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct FoundOfKind {
+    /// How many there are.
+    pub clusters: usize,
+    /// Share of them that is found again; 0 if there are none.
+    pub found: Against,
+}
+
+/// Share of the judged clusters of a space that is found again in another, beside its chance level.
+///
+/// Clusters of one word are apart: they are found wherever the word is frequent enough, so a mixture says how many of them there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct FoundAgain {
+    /// Of all judged clusters.
+    #[serde(flatten)]
+    pub all: Against,
+    /// Of judged clusters of several words, different up to case. Files of older versions have none.
+    #[serde(default)]
+    pub several: FoundOfKind,
+    /// Of judged clusters of one word. Files of older versions have none.
+    #[serde(default)]
+    pub one_word: FoundOfKind,
+    /// Clusters with too few spellings to be judged ([`OverlapParams::more_than`]).
+    #[serde(default)]
+    pub small: usize,
+}
+
+impl FoundAgain {
+    /// Whether both kinds are told apart: not in files of older versions.
+    pub fn has_kinds(&self) -> bool {
+        self.several.clusters + self.one_word.clusters + self.small > 0
+    }
+}
+
 /// Share of one space that is found again in another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Overlap {
-    /// Share of the clusters that are found again. Those with too few spellings count as not found.
-    pub found: Against,
+    /// Share of the judged clusters that are found again.
+    pub found: FoundAgain,
     /// Per cluster the best match, the smallest of equally good ones; `None` for clusters with too few spellings, and where
     /// nothing is shared.
     pub matches: Vec<Option<Match>>,
@@ -94,7 +135,8 @@ pub struct Overlap {
 /// let words = ["he", "she", "cat", "dog"];
 /// let params = OverlapParams::default();
 /// let found = overlap(&before, &words, &after, &words, &params)?;
-/// assert_eq!(found.found.value, 0.5); // he and she are together again, cat and dog are not
+/// assert_eq!(found.found.all.value, 0.5); // he and she are together again, cat and dog are not
+/// assert_eq!((found.found.several.clusters, found.found.one_word.clusters), (2, 0));
 /// # Ok::<(), attn_analyze::Error>(())
 /// ```
 ///
@@ -120,19 +162,36 @@ pub fn overlap(
     let (words_a, words_b) = numbered(types_a, types_b);
     let ours = sets(a.of(), a.count(), &words_a);
     let matches = compare(&ours, &sets(b.of(), b.count(), &words_b), params);
-    let share = |matches: &[Option<Match>]| {
-        matches.iter().flatten().filter(|found| found.found).count() as f64 / matches.len().max(1) as f64
+    let judged: Vec<usize> = (0..ours.len()).filter(|&at| params.judges(ours[at].len())).collect();
+    let words = different(&ours, types_a, &words_a);
+    let (several, one): (Vec<usize>, Vec<usize>) = judged.iter().copied().partition(|&at| words[at] > 1);
+    let kinds = [&judged, &several, &one];
+    let shares = |matches: &[Option<Match>]| {
+        kinds.map(|kind| {
+            let found = kind.iter().filter(|&&at| matches[at].is_some_and(|found| found.found));
+            found.count() as f64 / kind.len().max(1) as f64
+        })
     };
     let chance = (0..params.permutations).map(|round| {
         let mut of = b.of().to_vec();
         Rng::new(params.seed, &[round]).shuffle(&mut of);
-        share(&compare(&ours, &sets(&of, b.count(), &words_b), params))
+        shares(&compare(&ours, &sets(&of, b.count(), &words_b), params))
     });
-    let chance: Vec<f64> = chance.collect();
+    let (values, chance): ([f64; 3], Vec<[f64; 3]>) = (shares(&matches), chance.collect());
+    let against = |kind: usize| Against {
+        value: values[kind],
+        chance: Chance::of(chance.iter().map(|shares| shares[kind])),
+    };
+    let of_kind = |kind: usize| FoundOfKind {
+        clusters: kinds[kind].len(),
+        found: against(kind),
+    };
     Ok(Overlap {
-        found: Against {
-            value: share(&matches),
-            chance: Chance::of(chance.iter().copied()),
+        found: FoundAgain {
+            all: against(0),
+            several: of_kind(1),
+            one_word: of_kind(2),
+            small: ours.len() - judged.len(),
         },
         matches,
     })
@@ -149,6 +208,21 @@ fn numbered<'a>(a: &[&'a str], b: &[&'a str]) -> (Vec<usize>, Vec<usize>) {
         known.collect()
     };
     (number(a), number(b))
+}
+
+/// The different words, up to case, in each set of spellings.
+fn different(sets: &[Vec<usize>], types: &[&str], numbers: &[usize]) -> Vec<usize> {
+    let spellings = numbers.iter().max().map_or(0, |last| last + 1);
+    let (mut words, mut of) = (HashMap::new(), vec![usize::MAX; spellings]);
+    for (&word, &number) in types.iter().zip(numbers) {
+        // Once per spelling: comparisons of all layers with all others ask for it often.
+        if of[number] == usize::MAX {
+            let next = words.len();
+            of[number] = *words.entry(word.to_lowercase()).or_insert(next);
+        }
+    }
+    let count = |set: &Vec<usize>| set.iter().map(|&number| of[number]).collect::<HashSet<_>>().len();
+    sets.iter().map(count).collect()
 }
 
 /// The spellings in each cluster, ascending.
@@ -177,7 +251,7 @@ fn compare(ours: &[Vec<usize>], theirs: &[Vec<usize>], params: &OverlapParams) -
     let mut counts = vec![0usize; theirs.len()];
     ours.iter()
         .map(|set| {
-            if set.len() <= params.more_than {
+            if !params.judges(set.len()) {
                 return None;
             }
             let mut shared = Vec::new();

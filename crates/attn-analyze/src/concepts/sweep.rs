@@ -40,6 +40,42 @@ pub struct Plateau {
     pub clusters: (usize, usize),
     /// The smallest and the largest excess of the aligned share over its chance level there.
     pub excess: (f64, f64),
+    /// Clusters that were judged at the smallest and at the largest number.
+    pub judged: (usize, usize),
+    /// Whether it ends because fewer, and because more clusters were not tried: then it may go on.
+    pub open: (bool, bool),
+}
+
+impl Plateau {
+    /// Its numbers of clusters in words, with those that were judged, and where it ends with what was tried.
+    ///
+    /// ```
+    /// use attn_analyze::concepts::Plateau;
+    ///
+    /// let plateau = Plateau {
+    ///     threshold: 0.9, clusters: (50, 200), excess: (0.2, 0.25), judged: (48, 120), open: (false, true),
+    /// };
+    /// assert_eq!(plateau.numbers(), "50 to 200, the most that were tried (48 to 120 judged)");
+    /// ```
+    pub fn numbers(&self) -> String {
+        let ((first, last), (judged, judged_last)) = (self.clusters, self.judged);
+        if first == last {
+            let end = match self.open {
+                (true, true) => ", the only one that was tried",
+                (true, false) => ", the fewest that were tried",
+                (false, true) => ", the most that were tried",
+                (false, false) => "",
+            };
+            return format!("{last}{end} ({judged} judged)");
+        }
+        let fewest = if self.open.0 {
+            ", the fewest that were tried,"
+        } else {
+            ""
+        };
+        let most = if self.open.1 { ", the most that were tried" } else { "" };
+        format!("{first}{fewest} to {last}{most} ({judged} to {judged_last} judged)")
+    }
 }
 
 /// Numbers of clusters that are worth a try for so many points: 10, 20, 50, 100, ..., up to a tenth of the points.
@@ -138,6 +174,8 @@ impl Sweep {
             threshold: self.thresholds[column],
             clusters: (self.clusters[first], self.clusters[last]),
             excess: (inside.iter().copied().fold(f64::INFINITY, f64::min), excess[peak]),
+            judged: (self.judged[first], self.judged[last]),
+            open: (first == 0, last + 1 == self.clusters.len()),
         })
     }
 }

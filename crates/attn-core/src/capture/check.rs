@@ -1,7 +1,7 @@
 //! Checks of a capture's description: impossible values, and parts that contradict one another.
 
 use super::{
-    schema::{CaptureJson, version},
+    schema::{CaptureJson, has_segments, version},
     slot::stack_layers,
 };
 use crate::{Attention, AttentionInfo, Error, ModelInfo, RelativeBias, RelativeVectors, Result, Sequence, Side, Token};
@@ -25,9 +25,10 @@ pub(super) fn description(description: &CaptureJson, place: &str) -> Result<()> 
     if !(options.attention || options.hidden || options.logits) {
         return Err(check.wrong("options", "`attention`, `hidden` or `logits`", "none of them"));
     }
-    let needed = version(model, options);
+    let needed = version(model, options, sequences);
     if description.version < needed {
         let expected = match options.attention {
+            _ if sequences.iter().any(has_segments) => format!("{needed}, whose tokens have segments"),
             true => format!("{needed}, whose fields the model's facts have"),
             false => format!("{needed}, which may leave out attention"),
         };

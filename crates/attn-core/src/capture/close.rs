@@ -83,7 +83,7 @@ impl CaptureWriter {
             .collect();
         let mut description = CaptureJson {
             schema: SCHEMA.into(),
-            version: version(&plan.model, plan.options),
+            version: version(&plan.model, plan.options, &sequences),
             model: plan.model,
             options: Some(plan.options),
             fingerprint: plan.fingerprint,

@@ -10,7 +10,7 @@ use crate::{AttentionInfo, Error, LayerAttention, Mask, ModelInfo, Positions, Re
 /// The schema's name in `capture.json`.
 pub(super) const SCHEMA: &str = "attn-capture";
 /// The newest version. A capture is written in the oldest that can say what it holds, and every version is read.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// The file that makes a folder a capture.
 pub(super) const CAPTURE_JSON: &str = "capture.json";
 
@@ -220,8 +220,11 @@ pub(super) struct FileRecord {
     pub(super) crc32: u32,
 }
 
-/// The oldest version that has a field for everything in a model's facts, and for what a capture leaves out.
-pub(super) fn version(model: &ModelInfo, options: CaptureOptions) -> u32 {
+/// The oldest version that has a field for everything in a model's facts and in tokens, and for what a capture leaves out.
+pub(super) fn version(model: &ModelInfo, options: CaptureOptions, sequences: &[Sequence]) -> u32 {
+    if sequences.iter().any(has_segments) {
+        return 4;
+    }
     if !options.attention {
         return 3;
     }
@@ -243,6 +246,12 @@ pub(super) fn version(model: &ModelInfo, options: CaptureOptions) -> u32 {
     } else {
         1
     }
+}
+
+/// Whether some token is of the second text of a pair.
+pub(super) fn has_segments(sequence: &Sequence) -> bool {
+    let mut tokens = sequence.encoder.iter().chain(&sequence.decoder);
+    tokens.any(|token| token.segment != 0)
 }
 
 /// The fields that say whether the rest can be read.

@@ -484,7 +484,7 @@ fn damage_is_found() {
     );
     fs::write(&description, text.replace("\"kv_heads\":2", "\"kv_heads\":0")).unwrap();
     assert!(matches!(Capture::open(folder), Err(Error::Description { .. })));
-    fs::write(&description, text.replace("\"version\":1", "\"version\":4")).unwrap();
+    fs::write(&description, text.replace("\"version\":1", "\"version\":5")).unwrap();
     assert!(matches!(Capture::open(folder), Err(Error::NotACapture { .. })));
     fs::write(&description, &text[..text.len() / 2]).unwrap();
     assert!(matches!(Capture::open(folder), Err(Error::Json { line: 1, .. })));

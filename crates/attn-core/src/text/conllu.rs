@@ -45,8 +45,11 @@ impl TaggedWord {
 /// One sentence of a [`TaggedText`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaggedSentence {
-    /// The text that a model reads.
+    /// The text that a model reads; of a pair of texts both, with a TAB between them.
     pub text: String,
+    /// Byte of the text at which the second of a pair begins; `None` for a single text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<usize>,
     /// Line of the file where it begins, from 1.
     pub line: usize,
     /// Comments of the form `# key = value`, without the text.
@@ -56,6 +59,26 @@ pub struct TaggedSentence {
 }
 
 impl TaggedSentence {
+    /// The text, and the second of a pair.
+    ///
+    /// ```
+    /// use attn_core::text::{TaggedSentence, TaggedText};
+    ///
+    /// let text = TaggedText::word_tag("a_X b_Y", "example", '_')?;
+    /// assert_eq!(text.sentences[0].texts(), ("a b", None));
+    /// let pair = TaggedSentence { text: "a\tb".into(), second: Some(2), ..text.sentences[0].clone() };
+    /// assert_eq!(pair.texts(), ("a", Some("b")));
+    /// # Ok::<(), attn_core::Error>(())
+    /// ```
+    pub fn texts(&self) -> (&str, Option<&str>) {
+        let parts = self
+            .second
+            .and_then(|at| Some((self.text.get(..at)?, self.text.get(at..)?)));
+        parts.map_or((&self.text, None), |(first, second)| {
+            (first.strip_suffix('\t').unwrap_or(first), Some(second))
+        })
+    }
+
     /// The value of a comment, for example of `# sentiment = positive`.
     pub fn comment(&self, key: &str) -> Option<&str> {
         let found = self.comments.iter().find(|(name, _)| name == key)?;
@@ -202,6 +225,7 @@ impl TaggedText {
         for (at, line) in numbered.filter(|(_, line)| !line.trim().is_empty()) {
             let mut sentence = TaggedSentence {
                 text: String::new(),
+                second: None,
                 line: at + 1,
                 comments: Vec::new(),
                 words: Vec::new(),
@@ -513,6 +537,7 @@ impl Conllu<'_> {
         }
         self.sentences.push(TaggedSentence {
             text,
+            second: None,
             line: open.line,
             comments: open.comments,
             words,

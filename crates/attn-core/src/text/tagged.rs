@@ -20,8 +20,9 @@ pub struct TaggedParams {
     pub separator: char,
     /// Name of the column of a table that holds the text. Default: `text` or `sentence`.
     pub text_column: Option<String>,
-    /// Column of a table with a second text, and what the model reads between the two. Default `None`.
-    pub pair: Option<(String, String)>,
+    /// Column of a table with a second text. Alone, the model reads both as a pair; with a text, as one text that has it
+    /// between them. Default `None`.
+    pub pair: Option<(String, Option<String>)>,
     /// Most bytes that are read of a file. Default: 1 GiB.
     pub max_bytes: u64,
 }
@@ -119,7 +120,10 @@ impl TaggedText {
                 };
                 let data = Dataset::parse(bytes, path, &table)?;
                 let pair = params.pair.as_ref();
-                Self::rows(&data, pair.map(|(column, between)| (column.as_str(), between.as_str())))
+                Self::rows(
+                    &data,
+                    pair.map(|(column, between)| (column.as_str(), between.as_deref())),
+                )
             }
             _ => Self::word_tag(content, place, params.separator),
         }
@@ -230,26 +234,28 @@ impl TaggedText {
     /// The rows of a table as sentences: their words are found by white space, with punctuation around a word apart, and every
     /// column of rows becomes a comment (`label`), by which sentences are labeled. SST-2, HateXplain, MNLI.
     ///
-    /// `pair` names the column of a second text that the model reads after the first, and what stands between the two
-    /// (`[SEP]`). The words of both are words of the sentence.
+    /// `pair` names the column of a second text. The two are a pair ([`TaggedSentence::second`]), which a model reads in its own format,
+    /// or one text with something between them. The words of both are words of the sentence.
     ///
     /// ```
     /// use attn_core::text::{Dataset, TaggedText, TextParams};
     ///
     /// let file = b"sentence\tsentence2\tgold_label\nA man sleeps.\tHe is awake!\tcontradiction\n";
     /// let data = Dataset::parse(file, "mnli.tsv", &TextParams::default())?;
-    /// let text = TaggedText::rows(&data, Some(("sentence2", "[SEP]")))?;
+    /// let text = TaggedText::rows(&data, Some(("sentence2", None)))?;
     /// let sentence = &text.sentences[0];
-    /// assert_eq!(sentence.text, "A man sleeps. [SEP] He is awake!");
+    /// assert_eq!(sentence.texts(), ("A man sleeps.", Some("He is awake!")));
     /// assert_eq!(sentence.comment("gold_label"), Some("contradiction"));
     /// let words: Vec<_> = sentence.words.iter().map(|word| word.text.as_str()).collect();
     /// assert_eq!(words, ["A", "man", "sleeps", ".", "He", "is", "awake", "!"]);
+    /// let joined = TaggedText::rows(&data, Some(("sentence2", Some("so:"))))?;
+    /// assert_eq!(joined.sentences[0].text, "A man sleeps. so: He is awake!");
     /// # Ok::<(), attn_core::Error>(())
     /// ```
     ///
     /// # Errors
     /// [`Error::Parameter`] for a column that is not there, [`Error::Text`] without rows.
-    pub fn rows(data: &Dataset, pair: Option<(&str, &str)>) -> Result<Self> {
+    pub fn rows(data: &Dataset, pair: Option<(&str, Option<&str>)>) -> Result<Self> {
         let of_rows = |name: &str| {
             let column = data.columns.iter().find(|column| column.name == name)?;
             match &column.values {
@@ -275,7 +281,13 @@ impl TaggedText {
             if let Some((values, between)) = second
                 && let Some(value) = values.get(&at)
             {
-                new.text += &format!(" {between} ");
+                match between {
+                    Some(between) => new.text += &format!(" {between} "),
+                    None => {
+                        new.text.push('\t');
+                        new.second = Some(new.text.len());
+                    }
+                }
                 split(value, new.text.len(), &mut new.words);
                 new.text += value;
             }
@@ -357,6 +369,7 @@ impl TaggedText {
 fn sentence(line: usize) -> TaggedSentence {
     TaggedSentence {
         text: String::new(),
+        second: None,
         line,
         comments: Vec::new(),
         words: Vec::new(),

@@ -7,7 +7,7 @@ use super::{
     notes::{Unreadable, these},
     pairs::Pair,
     sounds::Sounds,
-    tokens::{ids, patch_tokens, some, without_tokens},
+    tokens::{encode, ids, patch_tokens, segments, some, without_tokens},
 };
 use crate::{Error, Inputs, Result, Tokenizer, text::Line};
 
@@ -20,6 +20,8 @@ pub(super) const TOKENIZED: usize = 64;
 /// The input that a caller gives.
 pub(super) enum Input {
     Lines(Vec<Line>),
+    /// Each alone or with a second one, which a model with one stack reads as a pair.
+    Texts(Vec<(Line, Option<String>)>),
     Pairs(Vec<Pair>),
     Images(Images),
     Sounds(Sounds),
@@ -57,7 +59,20 @@ impl Capturer {
                     let pairs: Vec<Pair> = lines.into_iter().map(Pair::of_line).collect();
                     return self.with_ids(self.paired(tokenizer, pairs, progress)?);
                 }
-                self.with_ids(self.encoded(tokenizer, lines, progress)?)
+                let texts = lines.into_iter().map(|line| (line, None)).collect();
+                self.with_ids(self.encoded(tokenizer, texts, progress)?)
+            }
+            Input::Texts(texts) => {
+                let tokenizer = self.reader("text")?;
+                if self.translates() {
+                    let found = format!("family `{}`, which has two", self.model().info().family);
+                    return Err(Error::input(
+                        "input_ids",
+                        "a model with one stack, for pairs of texts",
+                        found,
+                    ));
+                }
+                self.with_ids(self.encoded(tokenizer, texts, progress)?)
             }
             Input::Pairs(pairs) => {
                 let tokenizer = self.reader("text")?;
@@ -76,8 +91,14 @@ impl Capturer {
             return self.image_inputs(chosen.iter().map(|&at| &images[at]));
         }
         let rows = |side: Side| -> Result<Inputs> {
-            let rows = chosen.iter().map(|&at| ids(sequences[at].tokens(side)));
-            Inputs::from_ids(&rows.collect::<Vec<_>>(), 0)
+            let tokens = || chosen.iter().map(|&at| sequences[at].tokens(side));
+            let mut inputs = Inputs::from_ids(&tokens().map(ids).collect::<Vec<_>>(), 0)?;
+            // Sequences may come from elsewhere.
+            if self.model.token_types() > 1 && tokens().flatten().any(|token| token.segment != 0) {
+                let types: Vec<Vec<u32>> = tokens().map(segments).collect();
+                inputs.token_type_ids = Inputs::from_ids(&types, 0)?.input_ids;
+            }
+            Ok(inputs)
         };
         if !self.translates() {
             return match batches {
@@ -122,23 +143,37 @@ impl Capturer {
         }
     }
 
-    /// Lines as the sequences of a model with one stack.
-    fn encoded(&self, tokenizer: &Tokenizer, lines: Vec<Line>, progress: &dyn Progress) -> Result<Read> {
-        let (side, total) = (self.side(), lines.len());
+    /// Texts and pairs of texts as the sequences of a model with one stack.
+    fn encoded(
+        &self,
+        tokenizer: &Tokenizer,
+        texts: Vec<(Line, Option<String>)>,
+        progress: &dyn Progress,
+    ) -> Result<Read> {
+        let (side, total) = (self.side(), texts.len());
         let (mut sequences, mut notes) = (Vec::with_capacity(total), Vec::new());
-        for (done, Line { number, text }) in lines.into_iter().enumerate() {
+        for (done, (Line { number, text }, second)) in texts.into_iter().enumerate() {
             if done % 256 == 0 {
                 step(progress, "tokens", done, total)?;
             }
             let name = format!("line {number}");
-            self.limits.check(&name, Limits::size(&[text.len()], TOKENIZED))?;
-            let Some(encoded) = some(tokenizer.encode(&text, self.model.info()), number)? else {
+            let bytes = text.len() + second.as_ref().map_or(0, String::len);
+            self.limits.check(&name, Limits::size(&[bytes], TOKENIZED))?;
+            let encoded = encode(tokenizer, &text, second.as_deref(), self.model.info());
+            let Some(mut encoded) = some(encoded, number)? else {
                 notes.push(without_tokens(number));
                 continue;
             };
+            // A model without types takes none, whatever its tokenizer says of a pair.
+            if self.model.token_types() < 2 {
+                encoded.tokens.iter_mut().for_each(|token| token.segment = 0);
+            }
             let mut sequence = Sequence {
                 name,
-                text: Some(text),
+                text: Some(match second {
+                    Some(second) => format!("{text}\t{second}"),
+                    None => text,
+                }),
                 cut_from: encoded.cut_from,
                 ..Sequence::default()
             };

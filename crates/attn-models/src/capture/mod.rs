@@ -322,6 +322,20 @@ impl Capturer {
         CaptureRun::new(self, Input::Lines(lines.collect()))
     }
 
+    /// Texts of a model with one stack, to be captured, each alone or with a second one: a pair, as classifiers of two sentences read it
+    /// ([`Tokenizer::encode_pair`]). The tokens of the second have its [`segment`](attn_core::Token::segment), which a model with token types is given.
+    /// The text of a sequence is both, with a TAB between them; spans lie in it.
+    ///
+    /// # Errors
+    /// Of [`run`](CaptureRun::run): [`Error::Input`] for an encoder-decoder, and as [`lines`](Self::lines).
+    pub fn texts<L: Into<Line>>(&self, texts: impl IntoIterator<Item = (L, Option<String>)>) -> CaptureRun<'_> {
+        let texts = (1..).zip(texts).map(|(place, (line, second))| match line.into() {
+            Line { number: 0, text } => (Line { number: place, text }, second),
+            numbered => (numbered, second),
+        });
+        CaptureRun::new(self, Input::Texts(texts.collect()))
+    }
+
     /// Sources and targets of an encoder-decoder, to be captured. An empty target is written by the model.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Tokens of lines and images.
 
-use attn_core::{Token, text::Note};
+use attn_core::{ModelInfo, Token, text::Note};
 
-use crate::{Error, Result, model::Vision, tokenizer::Encoded};
+use crate::{Error, Result, Tokenizer, model::Vision, tokenizer::Encoded};
 
 /// The tokens of a text; `None` if it has none: nothing but white space, or what the tokenizer removes.
 pub(super) fn some(encoded: Result<Encoded>, line: usize) -> Result<Option<Encoded>> {
@@ -17,6 +17,30 @@ pub(super) fn without_tokens(line: usize) -> Note {
         line: Some(line),
         message: "a text without tokens was left out".to_owned(),
     }
+}
+
+/// The tokens of a text or of a pair, whose spans lie in both texts with a TAB between them.
+pub(super) fn encode(tokenizer: &Tokenizer, text: &str, second: Option<&str>, model: &ModelInfo) -> Result<Encoded> {
+    let Some(second) = second else {
+        return tokenizer.encode(text, model);
+    };
+    let mut encoded = tokenizer.encode_pair(text, second, model)?;
+    let before = text.len() + 1;
+    for (token, of) in encoded.tokens.iter_mut().zip(&encoded.texts) {
+        if *of == Some(1) {
+            token.span = token.span.map(|(from, to)| (from + before, to + before));
+        }
+    }
+    Ok(encoded)
+}
+
+/// Which of two texts each token is taken to be of.
+pub(super) fn segments(tokens: &[Token]) -> Vec<u32> {
+    tokens
+        .iter()
+        .filter(|token| token.id.is_some())
+        .map(|token| token.segment)
+        .collect()
 }
 
 /// The ids of tokens.

@@ -93,6 +93,12 @@ pub trait Network: Send + Sync {
         None
     }
 
+    /// How many types tokens may have (`token_type_ids`): 2 of a model that tells the texts of a pair apart. 0, the default, for
+    /// one that takes none.
+    fn token_types(&self) -> usize {
+        0
+    }
+
     /// For a model of images, what it expects.
     fn vision(&self) -> Option<Vision> {
         None

@@ -62,6 +62,9 @@ pub struct Encoded {
     pub tokens: Vec<Token>,
     /// Which of two texts each token belongs to (`token_type_ids`); all 0 for a single text.
     pub types: Vec<u32>,
+    /// The text of a pair that each token lies in, 0 or 1; `None` for tokens that the format adds. Formats without types have
+    /// places all the same.
+    pub texts: Vec<Option<usize>>,
     /// How many there were before the text was cut to the model's longest input; `None` if it was not cut.
     pub cut_from: Option<usize>,
 }
@@ -267,6 +270,7 @@ impl Tokenizer {
                     span: (!special[at]).then_some(encoding.get_offsets()[at]),
                     special: special[at],
                     patch: None,
+                    segment: encoding.get_type_ids().get(at).copied().unwrap_or_default(),
                 }
             })
             .collect();
@@ -290,6 +294,10 @@ impl Tokenizer {
             });
         }
         let mut types = encoding.get_type_ids().to_vec();
+        let mut texts = encoding.get_sequence_ids();
+        for (text, &special) in texts.iter_mut().zip(&special) {
+            *text = text.filter(|_| !special);
+        }
         let longest = [model.max_tokens, self.max_tokens].into_iter().flatten().min();
         let cut_from = match longest {
             Some(longest) if tokens.len() > longest => {
@@ -302,6 +310,7 @@ impl Tokenizer {
                     .min(longest);
                 tokens.drain(longest - closing..before - closing);
                 types.drain(longest - closing..before - closing);
+                texts.drain(longest - closing..before - closing);
                 tokens
                     .iter_mut()
                     .enumerate()
@@ -322,11 +331,13 @@ impl Tokenizer {
                     ..self.token(filling)
                 });
                 types.push(0);
+                texts.push(None);
             }
         }
         Ok(Encoded {
             tokens,
             types,
+            texts,
             cut_from,
         })
     }

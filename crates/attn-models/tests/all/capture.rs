@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use attn_core::{Attention, CaptureOptions, HeadId, Side};
+use attn_core::{Attention, Capture, CaptureOptions, HeadId, Side};
 use attn_models::{
     Capturer, Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Weights,
     capture::cut_notes,
@@ -505,6 +505,79 @@ fn hidden_states_and_logits_are_kept_on_request() {
             &values(&output.logits.unwrap())
         ));
     }
+}
+
+/// A pair is read as the tokenizer writes pairs, and with the token types of a model that takes them: against a pass over the
+/// pair alone.
+#[test]
+fn two_texts_are_read_as_a_pair() {
+    let texts = [
+        ("Hello, World!", None),
+        ("The cat sat on the mat.", Some("Don't sit, said the old man.")),
+        ("a", Some("She sells sea shells")),
+    ];
+    for (name, types) in [("bert", 2), ("distilbert", 0), ("roberta", 1), ("gpt2", 0)] {
+        let capturer = Capturer::load(&open(name))
+            .unwrap()
+            .with_options(CaptureOptions::states());
+        let (info, tokenizer) = (capturer.model().info(), capturer.tokenizer().unwrap());
+        assert_eq!(capturer.model().token_types(), types, "{name}");
+        let given = texts.map(|(text, second)| (text, second.map(str::to_owned)));
+        let folder = tempfile::tempdir().unwrap();
+        let run = capturer.texts(given).to_folder(folder.path()).run().unwrap();
+        let read_back = Capture::open(folder.path()).unwrap();
+        assert_eq!(read_back.sequences(), run.capture.sequences(), "{name}");
+        let (capture, side) = (run.capture, info.attentions[0].attention.query_side());
+        for (at, (text, second)) in texts.into_iter().enumerate() {
+            let encoded = match second {
+                Some(second) => tokenizer.encode_pair(text, second, info).unwrap(),
+                None => tokenizer.encode(text, info).unwrap(),
+            };
+            let sequence = &capture.sequences()[at];
+            let whole = second.map_or(text.to_owned(), |second| format!("{text}\t{second}"));
+            assert_eq!(sequence.text.as_deref(), Some(whole.as_str()));
+            let tokens = sequence.tokens(side);
+            assert_eq!(tokens.len(), encoded.tokens.len(), "{name}: {whole}");
+            for ((token, alone), of) in tokens.iter().zip(&encoded.tokens).zip(&encoded.texts) {
+                assert_eq!((token.id, token.special), (alone.id, alone.special));
+                let own = of.map(|of| [text, second.unwrap_or_default()][of]);
+                let place =
+                    |whole: &str, span: Option<(usize, usize)>| span.map(|(from, to)| whole[from..to].to_owned());
+                assert_eq!(
+                    place(&whole, token.span),
+                    own.and_then(|own| place(own, alone.span)),
+                    "{name}"
+                );
+                let behind = token.span.is_some_and(|(from, _)| from > text.len());
+                assert_eq!(behind, *of == Some(1), "{name}: {}", token.text);
+                assert!(!token.special || of.is_none());
+            }
+            let segments: Vec<u32> = tokens.iter().map(|token| token.segment).collect();
+            let read = if types > 1 {
+                encoded.types.clone()
+            } else {
+                vec![0; tokens.len()]
+            };
+            assert_eq!(segments, read, "{name}: {whole}");
+            let mut inputs = Inputs::from_ids(&[encoded.ids()], 0).unwrap();
+            if types > 1 {
+                assert_eq!(segments.contains(&1), second.is_some());
+                inputs.token_type_ids = Inputs::from_ids(&[encoded.types], 0).unwrap().input_ids;
+            }
+            let mut recorder = Recorder::of(&[Point::Hidden]);
+            capturer.model().forward(&inputs, &mut recorder).unwrap();
+            for layer in capture.hidden_layers(side) {
+                let kept = capture.hidden(side, layer).unwrap();
+                let kept = kept.slice(attn_core::ndarray::s![capture.rows(at, side), ..]);
+                let own = values(&recorder.tensors[&Site::hidden(side, layer)]);
+                let far = kept.iter().zip(&own).map(|(kept, own)| (kept - own).abs());
+                assert!(far.fold(0.0, f32::max) < 1e-4, "{name}: {whole}, layer {layer}");
+            }
+        }
+    }
+    let capturer = Capturer::load(&open("bart")).unwrap();
+    let refused = capturer.texts([("a", Some("b".to_owned()))]).run().unwrap_err();
+    assert!(matches!(refused, Error::Input { name: "input_ids", .. }), "{refused}");
 }
 
 #[test]

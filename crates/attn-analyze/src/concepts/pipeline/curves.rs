@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Comparison, ConceptLayer, ConceptSpace, ConceptStudy, LabelRow};
-use crate::concepts::Against;
+use crate::concepts::{Against, FoundAgain};
 
 /// Label sets shown beside the share of clusters of one word.
 const ONE_WORD_SETS: usize = 2;
@@ -57,10 +57,12 @@ pub struct LayerRow<'a> {
 }
 
 impl ConceptStudy {
-    /// The topic of [`compared`](Self::compared) about clusters that are found again.
+    /// The topic of [`compared`](Self::compared) about clusters of several words that are found again.
     pub const FOUND_AGAIN: &'static str = "found again";
+    /// The same of clusters of one word.
+    pub const FOUND_AGAIN_ONE_WORD: &'static str = "one word found again";
 
-    /// Aligned share of each label set among the clusters of several words, over the layers of one model.
+    /// Aligned share of each label set among the judged clusters, over the layers of one model.
     pub fn curves(&self, model: &ConceptSpace) -> LayerCurves {
         let curves = model.sets.iter().enumerate().map(|(at, set)| {
             let name = if self.is_class(&set.name) {
@@ -71,7 +73,7 @@ impl ConceptStudy {
             Curve::new(name, aligned(model, at))
         });
         LayerCurves {
-            title: "Labels of clusters of several words".into(),
+            title: format!("Labels of {}", model.align().judged()),
             curves: curves.collect(),
         }
     }
@@ -110,7 +112,7 @@ impl ConceptStudy {
                 topics.push(set.name.clone());
             }
         }
-        topics.push(Self::FOUND_AGAIN.to_owned());
+        topics.extend([Self::FOUND_AGAIN, Self::FOUND_AGAIN_ONE_WORD].map(str::to_owned));
         topics
     }
 
@@ -132,24 +134,27 @@ impl ConceptStudy {
             };
             return Some(LayerCurves { title, curves });
         }
+        let of: fn(&FoundAgain) -> Against = match topic {
+            Self::FOUND_AGAIN_ONE_WORD => |found| found.one_word.found,
+            _ => |found| found.several.found,
+        };
         let of_comparison = |comparison: &Comparison| {
             let name = |at: usize| self.models.get(at).map_or_else(String::new, ConceptSpace::name);
             let (before, after) = (name(comparison.before), name(comparison.after));
             // A layer of a shallow model may stand beside two of a deep one: the first of them counts.
-            let survive = by_layer(comparison.layers.iter().map(|pair| (pair.before, pair.changes.survive)));
-            let known = by_layer(
-                comparison
-                    .layers
-                    .iter()
-                    .map(|pair| (pair.after, pair.changes.known_before)),
-            );
+            let layers = comparison.layers.iter();
+            let survive = by_layer(layers.clone().map(|pair| (pair.before, of(&pair.changes.survive))));
+            let known = by_layer(layers.map(|pair| (pair.after, of(&pair.changes.known_before))));
             [
                 Curve::new(format!("of {before} in {after}"), survive),
                 Curve::new(format!("of {after} in {before}"), known),
             ]
         };
         Some(LayerCurves {
-            title: "Clusters found again in the other model".to_owned(),
+            title: match topic {
+                Self::FOUND_AGAIN_ONE_WORD => "Clusters of one word found again in the other model".to_owned(),
+                _ => "Clusters of several words found again in the other model".to_owned(),
+            },
             curves: self.comparisons.iter().flat_map(of_comparison).collect(),
         })
     }

@@ -1,11 +1,13 @@
 //! A prediction in terms of clusters.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ConceptLayer, ConceptSpace, Reading};
 use crate::{
     Error, Result,
-    concepts::{Carried, Partition, Word, Words, carried, means},
+    concepts::{Carried, Partition, TaggedText, Word, Words, carried, means},
 };
 
 /// A prediction of a class for one sentence, with an attribution to its tokens. Attribution needs the model: it is an input
@@ -18,9 +20,10 @@ pub struct Prediction {
     pub class: String,
     /// Its probability.
     pub probability: f64,
-    /// The second most likely class: weights speak for the first and against this one.
+    /// The second most likely class: weights speak for the first and against this one. Empty for a model that decides each label by
+    /// itself.
     pub against: String,
-    /// Difference of the logits of both classes.
+    /// Difference of the logits of both classes; of one label its logit.
     pub value: f32,
     /// The same difference for the baseline of the attribution.
     pub baseline: f32,
@@ -48,9 +51,10 @@ pub struct Explanation {
     pub class: String,
     /// Its probability.
     pub probability: f64,
-    /// The second most likely class: weights speak for the first and against this one.
+    /// The second most likely class: weights speak for the first and against this one. Empty for a model that decides each label by
+    /// itself.
     pub against: String,
-    /// Difference of the logits of both classes.
+    /// Difference of the logits of both classes; of one label its logit.
     pub value: f32,
     /// The same difference for the baseline of the attribution.
     pub baseline: f32,
@@ -65,7 +69,36 @@ pub struct Explanation {
     pub layers: Vec<Carried>,
 }
 
+/// Share of the difference between prediction and baseline from which a sum of weights does not explain it.
+const LARGE_GAP: f64 = 0.05;
+
 impl Explanation {
+    /// The prediction in words: the class, its probability, and what it is not.
+    pub fn prediction(&self) -> String {
+        let not = match self.against.is_empty() {
+            true => String::new(),
+            false => format!(", not {}", self.against),
+        };
+        format!("**{}** (probability {:.3}){not}", self.class, self.probability)
+    }
+
+    /// What is attributed, in words.
+    pub fn target(&self) -> &'static str {
+        match self.against.is_empty() {
+            true => "the logit",
+            false => "the difference of the two logits",
+        }
+    }
+
+    /// A warning for a layer, by its index, whose weights miss more than 5 % of the difference between prediction and baseline.
+    pub fn gap_warning(&self, layer: usize) -> Option<String> {
+        let gap = self.gaps.get(layer).filter(|gap| **gap > LARGE_GAP || gap.is_nan())?;
+        Some(format!(
+            "the weights miss {:.0} % of what they should add up to: read them with care.",
+            100.0 * gap
+        ))
+    }
+
     pub(super) fn new(space: &ConceptSpace, reading: &Reading<'_>, prediction: Prediction) -> Result<Self> {
         let sentence = prediction.sentence;
         let count = reading.text.sentences.len();
@@ -81,11 +114,17 @@ impl Explanation {
             words.add_special(reading.capture, reading.side);
         }
         words.words.retain(|word| word.sentence == sentence);
-        // A sentence that is not of the text, such as one that was typed, has no word in it.
+        // A sentence that is not of the text, such as one that was typed, has no word in it. One that is may be divided into words
+        // in another way.
         let own =
             space.text.sentences.get(sentence).map(|own| &own.text) == Some(&reading.text.sentences[sentence].text);
-        let id = |word: &Word| (word.sentence, word.index, word.special);
-        let place = |word: &Word| space.words.words.iter().position(|other| own && id(other) == id(word));
+        let mut there = HashMap::new();
+        for (at, word) in space.words.words.iter().enumerate() {
+            if own && word.sentence == sentence {
+                there.insert(occurrence(&space.text, word), at);
+            }
+        }
+        let place = |word: &Word| there.get(&occurrence(&reading.text, word)).copied();
         let tokens = reading.capture.sequences().get(sentence);
         let tokens = tokens.map_or(&[][..], |sequence| sequence.tokens(reading.side));
         let places: Vec<Option<usize>> = words.words.iter().map(place).collect();
@@ -126,6 +165,19 @@ impl Explanation {
             layers,
         })
     }
+}
+
+/// What tells the words of one text apart, however it is divided: place and spelling, since the words of a contraction may share
+/// a place; of a special token its place among tokens.
+fn occurrence<'a>(text: &TaggedText, word: &'a Word) -> (Option<(usize, usize)>, bool, &'a str) {
+    let span = match word.special {
+        true => Some((word.index, word.index)),
+        false => text
+            .sentences
+            .get(word.sentence)
+            .and_then(|own| Some(own.words.get(word.index)?.span)),
+    };
+    (span, word.special, &word.text)
 }
 
 /// The cluster of each word of a sentence; of words that were left out of the clustering, the one with the nearest mean.

@@ -11,6 +11,7 @@ mod report;
 mod report_changes;
 mod space;
 mod study;
+mod tables;
 
 use std::sync::Arc;
 
@@ -100,6 +101,31 @@ impl<'a> Reading<'a> {
         };
         let placed = |token: &attn_core::Token| token.special || token.span.is_some();
         place_of(&sentence.text, sequence, self.side).is_some() && sequence.tokens(self.side).iter().all(placed)
+    }
+
+    /// How the model has read pairs of texts, in words; `None` without a pair.
+    fn pairs(&self) -> Option<String> {
+        let pairs = self
+            .text
+            .sentences
+            .iter()
+            .filter(|sentence| sentence.second.is_some())
+            .count();
+        let mut tokens = self
+            .capture
+            .sequences()
+            .iter()
+            .flat_map(|sequence| sequence.tokens(self.side));
+        let types = match tokens.any(|token| token.segment != 0) {
+            true => "the second text has token types of its own",
+            false => "the texts have no token types",
+        };
+        (pairs > 0).then(|| {
+            format!(
+                "{pairs} of {} sentences are pairs of texts; {types}",
+                self.text.sentences.len()
+            )
+        })
     }
 
     /// Whether the model has another stack.
@@ -238,6 +264,7 @@ impl Pipeline {
     /// Those of [`encode`](Self::encode) about words.
     pub fn begin(&self, reading: &Reading<'_>) -> Result<ConceptSpace> {
         let params = &self.params;
+        self.check_count()?;
         let mut words = Words::find(&reading.text, reading.capture, reading.side)?;
         if params.special_tokens {
             words.add_special(reading.capture, reading.side);
@@ -248,10 +275,23 @@ impl Pipeline {
         }
         let (sets, mut notes) = params.label_sets(&reading.text, &words)?;
         notes.extend(left_out(&words));
+        notes.extend(reading.pairs());
+        let usual = params.usual_count(words.words.len());
+        if let Some(most) = self
+            .method
+            .most_clusters()
+            .filter(|&most| params.clusters.is_none() && most < usual)
+        {
+            let method = self.method.name();
+            notes.push(format!(
+                "{most} clusters, the most of the method {method}, in place of {usual}"
+            ));
+        }
         Ok(ConceptSpace {
             model: reading.model.clone(),
             side: reading.is_one_of_two().then_some(reading.side),
             source: None,
+            method: self.method.name().to_owned(),
             subwords: params.subwords,
             depth: reading.capture.hidden_layers(reading.side).last().copied().unwrap_or(0),
             text: reading.text.clone(),
@@ -288,7 +328,9 @@ impl Pipeline {
         let units = Units::new(words);
         let vectors = words.vectors(reading.capture, reading.side, layer, space.subwords)?;
         let count = params.cluster_count(vectors.view());
-        let clustering = self.method.cluster(vectors.view(), count, progress)?;
+        let clustering = self
+            .method
+            .cluster(vectors.view(), self.within(&*self.method, count), progress)?;
         let mut found = ConceptLayer::new(layer, clustering.partition, clustering.tree, sets, words, &params.align)?;
         found.membership = clustering.membership;
         found.reachability = clustering.reachability;
@@ -305,7 +347,8 @@ impl Pipeline {
             }
         }
         for method in &self.others {
-            let agreement = match (method.cluster(vectors.view(), count, progress), sets.first()) {
+            let other = method.cluster(vectors.view(), self.within(&**method, count), progress);
+            let agreement = match (other, sets.first()) {
                 (Ok(other), Some(set)) => found.agreement(&other.partition, set, &units, &params.align)?,
                 (Ok(_), None) => Agreement::Failed("there is no label set to compare by".into()),
                 (Err(error), _) if error.is_cancelled() => return Err(error),
@@ -317,6 +360,26 @@ impl Pipeline {
         found.centers = Centers::new(vectors.view(), &found.partition);
         found.map = params.map(vectors.view(), progress)?;
         Ok(found)
+    }
+
+    /// A number of clusters that nobody asked for, as far as a method goes. One that was asked for is for the method to refuse.
+    fn within(&self, method: &dyn Clusterer, count: usize) -> usize {
+        match (self.params.clusters, method.most_clusters()) {
+            (None, Some(most)) => count.min(most),
+            _ => count,
+        }
+    }
+
+    /// Refuses a number of clusters that the method cannot find.
+    fn check_count(&self) -> Result<()> {
+        match (self.params.clusters, self.method.most_clusters()) {
+            (Some(asked), Some(most)) if asked > most => Err(Error::Parameter {
+                name: "clusters",
+                expected: format!("at most {most} for the method {}", self.method.name()),
+                found: asked.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Alignment with the annotated sets over all numbers of clusters, if it is wanted and there is a tree.
@@ -368,6 +431,7 @@ impl Pipeline {
                 &space.words,
                 &self.params.align,
             )?;
+            found.keep_names(old);
             found.map.clone_from(&old.map);
             found.neurons.clone_from(&old.neurons);
             found.reachability.clone_from(&old.reachability);
@@ -390,6 +454,7 @@ impl Pipeline {
             model: space.model.clone(),
             side: space.side,
             source: space.source.clone(),
+            method: space.method.clone(),
             subwords: space.subwords,
             depth: space.depth,
             text: space.text.clone(),

@@ -125,10 +125,13 @@ impl PipelineParams {
     }
 
     fn count_of(&self, words: usize, different: impl FnOnce() -> usize) -> usize {
-        self.clusters.unwrap_or_else(|| {
-            let count = 600.min((words / PER_CLUSTER).max(MAPPED.min(words)));
-            count.min(different().max(1))
-        })
+        self.clusters
+            .unwrap_or_else(|| self.usual_count(words).min(different().max(1)))
+    }
+
+    /// The number of clusters by default, if the words have so many different vectors.
+    pub(super) fn usual_count(&self, words: usize) -> usize {
+        600.min((words / PER_CLUSTER).max(MAPPED.min(words)))
     }
 
     /// The layers to cluster, ascending, of those that a capture has.

@@ -165,7 +165,7 @@ impl ConceptSpace {
 }
 
 /// A sentence without labels, divided into words: letters and digits that follow one another, and every other mark alone. For
-/// a sentence that is typed.
+/// a sentence that is typed. A TAB separates the two texts of a pair.
 ///
 /// ```
 /// use attn_analyze::concepts::plain_text;
@@ -173,10 +173,18 @@ impl ConceptSpace {
 /// let text = plain_text("She's here, now.");
 /// let words: Vec<_> = text.sentences[0].words.iter().map(|word| word.text.as_str()).collect();
 /// assert_eq!(words, ["She's", "here", ",", "now", "."]);
+/// assert_eq!(plain_text("A man sleeps.\tHe is awake.").sentences[0].texts().1, Some("He is awake."));
 /// ```
 pub fn plain_text(sentence: &str) -> Arc<TaggedText> {
     // What a line break would be to a reader of lines.
-    let text = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let parts = sentence
+        .split_once('\t')
+        .map(|(first, second)| (line(first), line(second)));
+    let (text, second) = match parts.filter(|(first, second)| !first.is_empty() && !second.is_empty()) {
+        Some((first, second)) => (format!("{first}\t{second}"), Some(first.len() + 1)),
+        None => (line(sentence), None),
+    };
     let letters: Vec<(usize, char)> = text.char_indices().collect();
     let inner = |at: usize| {
         let letter = |at: usize| letters.get(at).is_some_and(|&(_, c)| c.is_alphanumeric());
@@ -205,6 +213,7 @@ pub fn plain_text(sentence: &str) -> Arc<TaggedText> {
         columns: Vec::new(),
         sentences: vec![TaggedSentence {
             text,
+            second,
             line: 1,
             comments: Vec::new(),
             words,

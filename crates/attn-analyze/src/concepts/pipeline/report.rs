@@ -33,12 +33,13 @@ impl ConceptStudy {
         let mut lines = Vec::new();
         for model in &self.models {
             lines.push(model.name());
+            let judged = model.align.judged();
             for layer in &model.layers {
                 lines.extend(layer.rows.iter().map(|row| {
                     let (aligned, covered) = (number(&row.aligned), number(&row.covered));
                     let one = &row.one_word;
                     format!(
-                        "layer {:>2}  {:<10} aligned {aligned} of {} clusters of several words  covered {covered}; of {} of one word {}",
+                        "layer {:>2}  {:<10} aligned {aligned} of {} {judged}  covered {covered}; of {} of one word {}",
                         layer.layer,
                         row.label_set,
                         row.judged,
@@ -55,9 +56,15 @@ impl ConceptStudy {
     pub fn markdown(&self) -> String {
         let names: Vec<String> = self.models.iter().map(ConceptSpace::name).collect();
         let mut out = format!("# Latent concepts of {}\n", names.join(" and "));
-        out += "\nIn brackets: chance level (permuted labels), mean ± standard deviation. `aligned` is the share of clusters \
-                of several words with one label to at least the threshold, `covered` the share of labels with such a cluster, \
-                `score` their mean. Clusters of one word are apart: a word mostly has one label, in any layer.\n";
+        let align = self.models.first().map(|model| model.align.clone()).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "\nIn brackets: chance level (permuted labels), mean ± standard deviation. `aligned` is the share of {} \
+             with one label to at least the threshold, `covered` the share of labels with such a cluster, \
+             `score` their mean. Clusters of one word are apart{}: a word mostly has one label, in any layer.",
+            align.judged(),
+            if align.min_words < 2 { " once more" } else { "" },
+        );
         for model in &self.models {
             space(&mut out, model, self);
         }
@@ -87,8 +94,12 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
     if !model.notes.is_empty() {
         out.push('\n');
     }
-    *out += "| layer | labels | clusters of several words | aligned | covered | score | clusters of one word | aligned |\n\
-             |---|---|---|---|---|---|---|---|\n";
+    let judged = model.align.judged();
+    let _ = writeln!(
+        out,
+        "| layer | labels | {judged} | aligned | covered | score | clusters of one word | aligned |\n\
+         |---|---|---|---|---|---|---|---|"
+    );
     for layer in &model.layers {
         for row in &layer.rows {
             let (aligned, covered, score) = (number(&row.aligned), number(&row.covered), number(&row.score));
@@ -119,7 +130,14 @@ fn space(out: &mut String, model: &ConceptSpace, study: &ConceptStudy) {
         }
     }
     if model.layers.iter().any(|layer| !layer.methods.is_empty()) {
-        *out += "\n## Agreement with Ward\n\n| layer | method | adjusted Rand index | aligned, difference |\n|---|---|---|---|\n";
+        let with = match model.method.as_str() {
+            "" => "these clusters",
+            method => method,
+        };
+        let _ = writeln!(
+            out,
+            "\n## Agreement with {with}\n\n| layer | method | adjusted Rand index | aligned, difference |\n|---|---|---|---|"
+        );
         for layer in &model.layers {
             for (method, agreement) in &layer.methods {
                 let cells = match agreement {
@@ -154,20 +172,28 @@ fn plateaus(out: &mut String, model: &ConceptSpace) {
     if sweeps().next().is_none() {
         return;
     }
-    *out += "\n## Numbers of clusters\n\nExcess of `aligned` over its chance level, among clusters of several words: the largest \
-             over all numbers of clusters, and the numbers for which it stays at 80 % of that.\n\n\
-             | layer | labels | threshold | clusters | excess |\n|---|---|---|---|---|\n";
+    let _ = writeln!(
+        out,
+        "\n## Numbers of clusters\n\nExcess of `aligned` over its chance level, among {}: the largest \
+         over all numbers of clusters, and the numbers for which it stays at 80 % of that. Where they end with the fewest or the \
+         most that were tried, they may go on.\n\n\
+         | layer | labels | threshold | clusters | excess |\n|---|---|---|---|---|",
+        model.align.judged()
+    );
     for (layer, sweep) in sweeps() {
         for plateau in sweep
             .thresholds
             .iter()
             .filter_map(|&threshold| sweep.plateau(threshold))
         {
-            let ((first, last), (low, high)) = (plateau.clusters, plateau.excess);
+            let (low, high) = plateau.excess;
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {first} to {last} | {low:.2} to {high:.2} |",
-                layer.layer, sweep.label_set, plateau.threshold
+                "| {} | {} | {} | {} | {low:.2} to {high:.2} |",
+                layer.layer,
+                sweep.label_set,
+                plateau.threshold,
+                plateau.numbers()
             );
         }
     }
@@ -221,18 +247,25 @@ fn ranked_neurons(out: &mut String, model: &ConceptSpace) {
 fn prediction(out: &mut String, model: &ConceptSpace, found: &Explanation, text: &str) {
     let _ = writeln!(
         out,
-        "\n## Attribution of a prediction\n\n> {text}\n\n**{}** (probability {:.3}), not {}. Integrated gradients of the difference of the two \
-         logits, {:+.2} here and {:+.2} for padding alone, at the states of each layer, summed over the words of each cluster; \
-         completeness gap at most {:.1} %. Positive weights support {}. \\*: a word outside the clustering; it counts for the cluster with the nearest \
-         mean.\n",
-        found.class,
-        found.probability,
-        found.against,
+        "\n## Attribution of a prediction\n\n> {text}\n\n{}. Integrated gradients of {}, {:+.2} here and {:+.2} for padding alone, at the states of each layer, summed over the \
+         words of each cluster; completeness gap at most {:.1} %. Positive weights support {}. \\*: a word outside the clustering; it \
+         counts for the cluster with the nearest mean.\n",
+        found.prediction(),
+        found.target(),
         found.value,
         found.baseline,
         100.0 * found.gaps.iter().copied().fold(0.0, f64::max),
         found.class,
     );
+    let warnings = model.layers.iter().enumerate();
+    let warnings = warnings.filter_map(|(at, layer)| Some((layer.layer, found.gap_warning(at)?)));
+    let warnings: Vec<_> = warnings.collect();
+    for (layer, warning) in &warnings {
+        let _ = writeln!(out, "- Layer {layer}: {warning}");
+    }
+    if !warnings.is_empty() {
+        out.push('\n');
+    }
     *out += "| layer | cluster | words in this sentence | weight | share |\n|---|---|---|---|---|\n";
     for (layer, carried) in model.layers.iter().zip(&found.layers) {
         for part in carried.clusters.iter().take(CARRIED) {
@@ -282,6 +315,9 @@ fn clusters(out: &mut String, layer: &ConceptLayer, model: &ConceptSpace) {
             cluster.members.len(),
             cluster.words
         );
+        if let Some(shares) = model.shares(layer, at) {
+            let _ = writeln!(out, "  - {shares}");
+        }
         for &member in cluster
             .members
             .iter()

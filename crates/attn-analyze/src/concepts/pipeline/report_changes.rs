@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Comparison, ConceptLayer, ConceptSpace, ConceptStudy, LayerPair, report::number};
-use crate::concepts::{Change, Fate};
+use crate::concepts::{Change, Fate, FoundAgain, FoundOfKind};
 
 /// Changes of each kind that are told per pair of layers.
 const TOLD: usize = 5;
@@ -31,16 +31,24 @@ fn tables(out: &mut String, comparison: &Comparison, a: &ConceptSpace, b: &Conce
         let _ = writeln!(out, "\n# {before} and {after}\n");
     }
     if !comparison.layers.is_empty() {
-        *out += "Share of clusters of one that are found in the other, by the words that both texts have. *Survived*: found there and \
-                 back. *Merged*: found in a larger one. *Split*: found in parts. Numbers of clusters, of the first and of the \
-                 second.\n\n";
+        let (one, other) = match comparison.before == comparison.after {
+            true => (
+                "of the first layer in the second".to_owned(),
+                "of the second in the first".to_owned(),
+            ),
+            false => (format!("of {before} in {after}"), format!("of {after} in {before}")),
+        };
         let _ = writeln!(
             out,
-            "| layer | layer | of {before} in {after} | of {after} in {before} | survived | merged | split | lost | new |\n\
-             |---|---|---|---|---|---|---|---|---|"
+            "Share of clusters of one that are found in the other, by the words that both texts have. Clusters of one word are apart: \
+             they are found wherever the word is frequent enough. *Survived*: found there and back. *Merged*: found in a larger one. \
+             *Split*: found in parts. Numbers of clusters, of the first and of the second.\n\n\
+             | layer | layer | {one}: several words | one word | {other}: several words | one word | survived | merged | split | \
+             lost | new | not judged |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|"
         );
         for pair in &comparison.layers {
-            let (survive, known) = (number(&pair.changes.survive), number(&pair.changes.known_before));
+            let (survive, known) = (kinds(&pair.changes.survive), kinds(&pair.changes.known_before));
             let counts = Fate::ALL.map(|fate| {
                 let [before, after] = pair.changes.count(fate);
                 match fate {
@@ -51,10 +59,12 @@ fn tables(out: &mut String, comparison: &Comparison, a: &ConceptSpace, b: &Conce
             });
             let _ = writeln!(
                 out,
-                "| {} | {} | {survive} | {known} | {} |",
+                "| {} | {} | {survive} | {known} | {} | {}, {} |",
                 pair.before,
                 pair.after,
-                counts.join(" | ")
+                counts.join(" | "),
+                pair.changes.survive.small,
+                pair.changes.known_before.small
             );
         }
         if let Some(pair) = comparison.layers.iter().find(|pair| pair.changes.outside != [0, 0]) {
@@ -69,16 +79,40 @@ fn tables(out: &mut String, comparison: &Comparison, a: &ConceptSpace, b: &Conce
     let _ = writeln!(
         out,
         "\n## Layers of {before} beside layers of {after}\n\nRows: layers of {before}. Columns: layers of {after}. Share of the row's \
-         clusters that are found in the column's; chance levels in brackets. A cluster of one word is found wherever the word \
-         occurs.\n"
+         clusters that are found in the column's; chance levels in brackets."
     );
+    between(out, comparison, a, b, "Clusters of several words", |found| {
+        found.several
+    });
+    between(out, comparison, a, b, "Clusters of one word", |found| found.one_word);
+}
+
+/// The share of both kinds, as two cells.
+fn kinds(found: &FoundAgain) -> String {
+    let cell = |kind: &FoundOfKind| format!("{} of {}", number(&kind.found), kind.clusters);
+    format!("{} | {}", cell(&found.several), cell(&found.one_word))
+}
+
+/// The table of all layers beside all layers, for one kind of clusters.
+fn between(
+    out: &mut String,
+    comparison: &Comparison,
+    a: &ConceptSpace,
+    b: &ConceptSpace,
+    title: &str,
+    of: fn(&FoundAgain) -> FoundOfKind,
+) {
+    let _ = writeln!(out, "\n{title}:\n");
     let columns = b.layers.iter().map(|layer| format!(" {} |", layer.layer));
     let _ = writeln!(out, "| |{}", columns.collect::<String>());
     let _ = writeln!(out, "|---|{}", "---|".repeat(b.layers.len()));
     for (layer, shares) in a.layers.iter().zip(&comparison.between) {
-        let cells = shares.iter().map(|share| match share.chance {
-            Some(chance) => format!(" {:.2} ({:.2}) |", share.value, chance.mean),
-            None => format!(" {:.2} |", share.value),
+        let cells = shares.iter().map(|found| {
+            let share = of(found).found;
+            match share.chance {
+                Some(chance) => format!(" {:.2} ({:.2}) |", share.value, chance.mean),
+                None => format!(" {:.2} |", share.value),
+            }
         });
         let _ = writeln!(out, "| {} |{}", layer.layer, cells.collect::<String>());
     }
@@ -99,13 +133,13 @@ fn which(out: &mut String, pair: &LayerPair, a: &ConceptSpace, b: &ConceptSpace)
     for fate in Fate::ALL {
         // Of one word there is little to tell.
         let of_fate = || pair.changes.list.iter().filter(|change| change.fate == fate);
-        let told: Vec<&Change> = of_fate().filter(|change| change.types > 1).take(TOLD).collect();
+        let told: Vec<&Change> = of_fate().filter(|change| change.words > 1).take(TOLD).collect();
         let _ = writeln!(
             out,
             "**{}**: {}, {} of several words.\n",
             fate.name(),
             of_fate().count(),
-            of_fate().filter(|change| change.types > 1).count()
+            of_fate().filter(|change| change.words > 1).count()
         );
         for change in told {
             let before: Vec<String> = change.before.iter().map(|&at| cluster(a, ours, at)).collect();

@@ -1,7 +1,7 @@
 //! The clusters of one model in one text.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -13,11 +13,14 @@ use super::{Centers, Explanation, file::side_name};
 use crate::{
     Error, Result,
     concepts::{
-        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, Neurons, OneWord,
-        Partition, Reachability, Subwords, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means,
+        Against, AlignParams, Alignment, BestLabel, ClusterName, Dendrogram, Filtered, LabelSet, NameKind, Neurons,
+        OneWord, Partition, Reachability, Subwords, Sweep, TaggedText, Top, Units, Words, adjusted_rand, align, means,
         name_clusters, points::Frame,
     },
 };
+
+/// Spellings of other clusters that are told to be partly in one.
+const PARTLY: usize = 8;
 
 /// The clusters of words of one model in one text, layer by layer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct ConceptSpace {
     /// The model, so that a study that was saved can read new sentences. A host that knows it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ModelSource>,
+    /// Name of the method of clustering. Files of older versions have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
     /// The tokens that stand for a word.
     #[serde(default)]
     pub subwords: Subwords,
@@ -220,6 +226,22 @@ impl ConceptLayer {
         }
     }
 
+    /// Takes over the names that were given to clusters which are still there.
+    pub(super) fn keep_names(&mut self, of: &Self) {
+        let given = of
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.name.kind == NameKind::External);
+        let given: HashMap<&[usize], &ClusterName> = given
+            .map(|cluster| (cluster.members.as_slice(), &cluster.name))
+            .collect();
+        for own in &mut self.clusters {
+            if let Some(name) = given.get(own.members.as_slice()) {
+                own.name = (*name).clone();
+            }
+        }
+    }
+
     /// Takes over what was measured of the same clusters.
     pub(super) fn keep_measures(&mut self, of: &Self) {
         self.centers = of.centers.clone();
@@ -250,6 +272,24 @@ impl ConceptLayer {
             adjusted_rand: adjusted_rand(&self.partition, other)?,
             aligned: aligned - own,
         })
+    }
+
+    /// Of a method whose clusters overlap: the mean share that a cluster has of its own words, and the words of other clusters that
+    /// are partly in it, the largest shares first. `None` for other methods.
+    pub fn shares(&self, cluster: usize) -> Option<(f64, Vec<(usize, f32)>)> {
+        if self.membership.is_empty() {
+            return None;
+        }
+        let share = |word: usize| {
+            let own = self.membership.get(word)?.iter().find(|(at, _)| *at == cluster);
+            own.map(|&(_, share)| share)
+        };
+        let members = &self.clusters.get(cluster)?.members;
+        let sum: f64 = members.iter().filter_map(|&word| share(word)).map(f64::from).sum();
+        let elsewhere = (0..self.membership.len()).filter(|&word| self.partition.cluster(word) != Some(cluster));
+        let mut partly: Vec<(usize, f32)> = elsewhere.filter_map(|word| Some((word, share(word)?))).collect();
+        partly.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        Some((sum / members.len().max(1) as f64, partly))
     }
 
     /// The clusters, largest first.
@@ -294,6 +334,33 @@ impl ConceptSpace {
             Some(side) => format!("{} ({})", self.model, side_name(side)),
             None => self.model.clone(),
         }
+    }
+
+    /// [`ConceptLayer::shares`] in words: the mean share, and the spellings that are partly in a cluster.
+    pub fn shares(&self, layer: &ConceptLayer, cluster: usize) -> Option<String> {
+        let (own, partly) = layer.shares(cluster)?;
+        let mut largest: Vec<(&str, f32)> = Vec::new();
+        for (word, share) in partly {
+            let Some(word) = self.words.words.get(word) else {
+                continue;
+            };
+            if largest.len() < PARTLY && largest.iter().all(|(known, _)| *known != word.text) {
+                largest.push((&word.text, share));
+            }
+        }
+        let words = largest
+            .iter()
+            .map(|(word, share)| format!("{word} {:.0} %", 100.0 * share));
+        let words = words.collect::<Vec<_>>().join(", ");
+        let rest = if words.is_empty() {
+            "no other word".to_owned()
+        } else {
+            words
+        };
+        Some(format!(
+            "It has {:.0} % of its words on average; partly in it: {rest}",
+            100.0 * own
+        ))
     }
 
     /// The setting of alignment that its rows and names come from.

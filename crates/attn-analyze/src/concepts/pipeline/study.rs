@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConceptLayer, ConceptSpace, PipelineParams};
 use crate::{
     Error, Result,
-    concepts::{Against, Changes, OverlapParams, changes, overlap},
+    concepts::{Changes, FoundAgain, OverlapParams, changes, overlap},
 };
 
 /// The clusters of one model, or of several beside each other: before and after fine-tuning, checkpoints of a training, the
@@ -35,7 +35,7 @@ pub struct Comparison {
     pub layers: Vec<LayerPair>,
     /// Per layer of the first model, the share of its clusters that are found again in each layer of the second. Not found:
     /// also those with words that the other text lacks.
-    pub between: Vec<Vec<Against>>,
+    pub between: Vec<Vec<FoundAgain>>,
 }
 
 /// A layer of one model and a layer of another.
@@ -51,6 +51,16 @@ pub struct LayerPair {
 }
 
 impl ConceptStudy {
+    /// Whether comparisons tell clusters of one word from others: not in files of older versions, until they are
+    /// [compared](super::Pipeline::compare) again.
+    pub fn has_kinds(&self) -> bool {
+        let mut cells = self
+            .comparisons
+            .iter()
+            .flat_map(|comparison| comparison.between.iter().flatten());
+        cells.all(FoundAgain::has_kinds)
+    }
+
     pub(super) fn new(models: Vec<ConceptSpace>, params: &PipelineParams, progress: &dyn Progress) -> Result<Self> {
         if models.is_empty() {
             return Err(Error::Empty {

@@ -151,12 +151,30 @@ fn a_plateau_surrounds_the_largest_excess() {
         clusters: vec![10, 20, 50, 100, 200],
         thresholds: vec![0.9],
         aligned: [0.2, 0.55, 0.6, 0.52, 0.3].into_iter().map(cell).collect(),
+        judged: vec![9, 18, 40, 70, 90],
         ..Default::default()
     };
     let plateau = found.plateau(0.9).unwrap();
-    assert_eq!(plateau.clusters, (20, 100));
+    assert_eq!((plateau.clusters, plateau.judged), ((20, 100), (18, 70)));
+    assert_eq!(plateau.numbers(), "20 to 100 (18 to 70 judged)");
     assert!((plateau.excess.0 - 0.42).abs() < 1e-12 && (plateau.excess.1 - 0.5).abs() < 1e-12);
     assert_eq!(found.plateau(0.5), None);
+    // One that rises to the last number may rise further; nothing is said beyond what was tried.
+    let rising = crate::concepts::Sweep {
+        aligned: [0.1, 0.2, 0.55, 0.6, 0.6].into_iter().map(cell).collect(),
+        ..found.clone()
+    };
+    let plateau = rising.plateau(0.9).unwrap();
+    assert_eq!((plateau.clusters, plateau.open), ((50, 200), (false, true)));
+    assert_eq!(
+        plateau.numbers(),
+        "50 to 200, the most that were tried (40 to 90 judged)"
+    );
+    let flat = crate::concepts::Sweep {
+        aligned: [0.5; 5].into_iter().map(cell).collect(),
+        ..found
+    };
+    assert_eq!(flat.plateau(0.9).unwrap().open, (true, true));
 }
 
 proptest! {

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use crate::{
     Error, Rng,
     concepts::{
-        AlignParams, AlignRule, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Units, Word, Words,
-        align, carried, name_clusters, overlap,
+        Against, AlignParams, AlignRule, Fate, LabelSet, NameKind, Namer, OverlapParams, Partition, Permute, Units,
+        Word, Words, align, carried, changes, name_clusters, overlap,
     },
 };
 
@@ -208,35 +208,89 @@ fn clusters_are_found_again_in_one_direction() {
         ..OverlapParams::default()
     };
     let there = |options: &OverlapParams| overlap(&base, &words, &after, &more, options).unwrap();
-    assert_eq!(there(&options).found.value, 1.0);
+    assert_eq!(there(&options).found.all.value, 1.0);
     let back = overlap(&after, &more, &base, &words, &options).unwrap();
-    assert_eq!(back.found.value, 0.0);
+    assert_eq!(back.found.all.value, 0.0);
     assert_eq!(
         back.matches[0].map(|found| (found.cluster, found.share)),
         Some((0, 4.0 / 6.0))
     );
     assert_eq!(back.matches[1], None);
-    // 4 of 6 is more than half as large, 2 of 6 is not; more than two spellings leaves one cluster.
+    // 4 of 6 is more than half as large, 2 of 6 is not. More than two spellings leave one cluster to judge, which is found.
     assert_eq!(
         there(&OverlapParams {
             size_ratio: 0.5,
             ..options.clone()
         })
         .found
+        .all
         .value,
         0.5
     );
-    assert_eq!(
-        there(&OverlapParams {
-            more_than: 2,
-            ..options
-        })
-        .found
-        .value,
-        0.5
-    );
-    let chance = there(&OverlapParams::default()).found.chance.unwrap();
+    let large = there(&OverlapParams {
+        more_than: 2,
+        ..options
+    });
+    assert_eq!((large.found.all.value, large.found.small), (1.0, 1));
+    let chance = there(&OverlapParams::default()).found.all.chance.unwrap();
     assert!(chance.mean < 1.0);
+}
+
+/// Clusters of one word are mostly found, others mostly not: counted one by one.
+#[test]
+fn clusters_of_one_word_are_found_apart() {
+    // Base: {The the} {a b} {c} {d e f}; after: {The the a} {b} {c d e f}.
+    let words = ["The", "the", "a", "b", "c", "d", "e", "f"];
+    let (base, after) = (
+        Partition::new(&[0, 0, 1, 1, 2, 3, 3, 3]),
+        Partition::new(&[0, 0, 0, 1, 2, 2, 2, 2]),
+    );
+    let found = |more_than| {
+        let params = OverlapParams {
+            more_than,
+            ..OverlapParams::default()
+        };
+        overlap(&base, &words, &after, &words, &params).unwrap().found
+    };
+    let all = found(0);
+    assert_eq!((all.all.value, all.small), (0.75, 0));
+    // `The` and `the` are one word; {a b} is not found, {d e f} is.
+    assert_eq!((all.one_word.clusters, all.one_word.found.value), (2, 1.0));
+    assert_eq!((all.several.clusters, all.several.found.value), (2, 0.5));
+    let large = found(1);
+    assert_eq!((large.small, large.all.value), (1, 2.0 / 3.0));
+    assert_eq!((large.one_word.clusters, large.several.clusters), (1, 2));
+    let none = found(3);
+    assert_eq!((none.small, none.all.value, none.several.clusters), (4, 0.0, 0));
+    // The mixture has the mean of the chance levels of both.
+    let mean = |against: Against| against.chance.unwrap().mean;
+    let mixed = 0.5 * (mean(all.several.found) + mean(all.one_word.found));
+    assert!((mean(all.all) - mixed).abs() < 1e-12);
+}
+
+/// With a limit of spellings, a cluster below it is neither lost nor new.
+#[test]
+fn clusters_that_are_too_small_are_not_lost() {
+    let words = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let before = Partition::new(&[0, 0, 0, 1, 1, 1, 2, 2]);
+    let after = Partition::new(&[0, 0, 0, 1, 1, 2, 2, 1]);
+    let found = |more_than| {
+        let params = OverlapParams {
+            more_than,
+            permutations: 0,
+            ..OverlapParams::default()
+        };
+        changes(&before, &words, &after, &words, &params).unwrap()
+    };
+    let all = found(0);
+    assert_eq!((all.count(Fate::Lost), all.count(Fate::New)), ([2, 0], [0, 2]));
+    assert_eq!((all.survive.all.value, all.survive.small), (1.0 / 3.0, 0));
+    // {g h} and {f g} have two spellings.
+    let large = found(2);
+    assert_eq!((large.count(Fate::Lost), large.count(Fate::New)), ([1, 0], [0, 1]));
+    assert_eq!(large.count(Fate::Survived), [1, 1]);
+    assert_eq!((large.survive.all.value, large.survive.small), (0.5, 1));
+    assert_eq!((large.known_before.all.value, large.known_before.small), (0.5, 1));
 }
 
 struct Numbers;

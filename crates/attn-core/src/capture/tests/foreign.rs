@@ -260,13 +260,31 @@ fn missing_fields_are_named_with_their_path() {
             "{message}"
         );
     }
-    let error = open_changed(|description| description["version"] = 4.into()).unwrap_err();
+    let error = open_changed(|description| description["version"] = 5.into()).unwrap_err();
     assert!(
         error
             .to_string()
-            .ends_with("expected schema attn-capture, version 1 to 3, found schema attn-capture, version 4")
+            .ends_with("expected schema attn-capture, version 1 to 4, found schema attn-capture, version 5")
     );
-    // An older version cannot leave out attention, and no version everything.
+    // An older version cannot say which of two texts a token is of.
+    let of_pair = |version: u32| {
+        open_changed(|description| {
+            description["version"] = version.into();
+            description["sequences"][0]["encoder"]["segment"] = serde_json::json!([0, 1]);
+        })
+    };
+    let error = of_pair(1).unwrap_err().to_string();
+    assert!(
+        error.contains("`version`: expected 4, whose tokens have segments, found 1"),
+        "{error}"
+    );
+    let segments = of_pair(4).unwrap().sequences()[0]
+        .encoder
+        .iter()
+        .map(|token| token.segment)
+        .collect::<Vec<_>>();
+    assert_eq!(segments, [0, 1]);
+    // Nor can one leave out attention, and none everything.
     let leave_out = |hidden: bool| {
         let options = serde_json::json!({ "attention": false, "hidden": hidden });
         let error = open_changed(|description| description["options"] = options.clone());

@@ -138,7 +138,7 @@ fn a_capture_is_written_in_the_oldest_version_that_can_say_it() {
         let text = serde_json::to_string(&plan.model).unwrap();
         let model: ModelInfo = serde_json::from_str(&text).unwrap();
         assert_eq!(model, plan.model);
-        super::super::schema::version(&model, plan.options)
+        super::super::schema::version(&model, plan.options, &plan.sequences)
     };
     assert_eq!(version(plan(CaptureOptions::default())), 1);
     assert_eq!(version(terms()), 2);

@@ -432,6 +432,10 @@ impl Network for Encoder {
         }
     }
 
+    fn token_types(&self) -> usize {
+        self.embeddings.types.as_ref().map_or(0, |table| table.size().0)
+    }
+
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {
         let mut taken = vec!["input_ids", "attention_mask"];
         taken.extend(self.embeddings.types.is_some().then_some("token_type_ids"));
