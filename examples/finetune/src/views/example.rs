@@ -42,7 +42,7 @@ pub(crate) struct Example {
     class: usize,
     against: Option<usize>,
     shown: Below,
-    found: Option<Arc<(Explanation, AttentionRows)>>,
+    found: Option<Arc<(Explanation, Vec<AttentionRows>)>>,
     token: usize,
 }
 
