@@ -393,9 +393,10 @@ impl Model {
 
     /// The same with other attentions in place of some of the model's.
     pub(crate) fn differentiable_with(&self, blocks: &[MultiHead], inputs: &Inputs) -> Result<Output> {
+        let mut tap = ();
         let pass = Pass {
             blocks,
-            ..self.pass(&mut (), Gradients::On)
+            ..self.pass(&mut tap, Gradients::On)
         };
         self.run(inputs, self.layout(inputs), pass)
     }
