@@ -97,6 +97,19 @@ impl Study {
         })
     }
 
+    /// The ids of the tokens of a sequence that are off, as [`ViewState::hidden`](attn_render::ViewState::hidden) takes them: queries,
+    /// then keys.
+    pub fn switched_off(&self, head: HeadId, sequence: usize, off: SwitchedOff) -> BTreeSet<u32> {
+        let item = self.capture().sequences().get(sequence).into_iter();
+        let sides = [head.attention.query_side(), head.attention.key_side()];
+        let tokens = item.flat_map(|item| sides.into_iter().flat_map(|side| item.tokens(side).iter().enumerate()));
+        tokens
+            .zip(0..)
+            .filter(|((position, token), _)| off.has(token, *position))
+            .map(|(_, id)| id)
+            .collect()
+    }
+
     /// A sequence's weights `[query, key]` with tokens switched off, by the ids of a sentence: queries, then keys.
     pub(crate) fn weights_without(
         &self,
@@ -104,10 +117,7 @@ impl Study {
         sequence: usize,
         hidden: &BTreeSet<u32>,
     ) -> Result<Array2<f32>, Error> {
-        let weights = self.weights(head, sequence)?;
-        let queries = weights.nrows();
-        let off = |id: usize| u32::try_from(id).is_ok_and(|id| hidden.contains(&id));
-        without(weights, off, |key| off(queries + key))
+        without_ids(self.weights(head, sequence)?, hidden)
     }
 
     /// One image's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; by default the
@@ -162,6 +172,29 @@ impl Study {
             ..Overview::new(heads)
         })
     }
+}
+
+/// Tokens that are switched off in every sequence: what they got goes to the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SwitchedOff {
+    /// Special tokens. Default: no.
+    pub special: bool,
+    /// The first token of a sequence. Default: no.
+    pub first: bool,
+}
+
+impl SwitchedOff {
+    /// Whether a token at a position is off.
+    pub fn has(self, token: &Token, position: usize) -> bool {
+        (self.special && token.special) || (self.first && position == 0)
+    }
+}
+
+/// Weights with tokens switched off, by the ids of a sentence: queries, then keys.
+pub(crate) fn without_ids(weights: Array2<f32>, hidden: &BTreeSet<u32>) -> Result<Array2<f32>, Error> {
+    let queries = weights.nrows();
+    let off = |id: usize| u32::try_from(id).is_ok_and(|id| hidden.contains(&id));
+    without(weights, off, |key| off(queries + key))
 }
 
 /// Weights with tokens switched off: rows and columns of 0, the rest of each row divided by its sum.
