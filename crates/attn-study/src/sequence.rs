@@ -6,7 +6,7 @@ use attn_analyze::heads::mean_by_position;
 use attn_core::{HeadId, Limits, Sequence, Side, Token};
 use attn_render::{
     attention::switch_off,
-    plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
+    plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken, TokenOrigin},
 };
 use ndarray::Array2;
 
@@ -93,6 +93,7 @@ impl Study {
             // Short, for narrow panes; the model comes after.
             title: format!("Head {}, {}", info.head_name(head), item.name),
             subtitle: format!("{}{}: {}", info.name, self.weighting.describe(), subtitle(item)),
+            origins: [head.attention.query_side(), head.attention.key_side()].map(|side| origins(item, side)),
             ..Sentence::new(head, queries, keys, weights)
         })
     }
@@ -234,6 +235,7 @@ pub(crate) fn on_image(
     let special = tokens.iter().take_while(|token| token.special).count();
     let picture = load_image(item, limits)?;
     let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
+    plot.origins = [head.attention.query_side(), head.attention.key_side()].map(|side| origins(item, side));
     if let Some(patch) = patch {
         // A patch outside the grid names a token that does not exist, which the plot refuses with both numbers.
         plot.token = tokens
@@ -249,6 +251,19 @@ pub(crate) fn words(item: &Sequence, side: Side) -> Arc<[SentenceToken]> {
     let tokens = item.tokens(side).iter();
     tokens
         .map(|token| SentenceToken::new(token.text.as_str(), token.special))
+        .collect()
+}
+
+/// Which tokens those of a sequence are, for tables.
+fn origins(item: &Sequence, side: Side) -> Arc<[TokenOrigin]> {
+    let name: Arc<str> = item.name.as_str().into();
+    let tokens = item.tokens(side).iter().zip(0..);
+    tokens
+        .map(|(token, position)| TokenOrigin {
+            sequence: name.clone(),
+            position,
+            token: token.id,
+        })
         .collect()
 }
 
