@@ -54,8 +54,8 @@ pub use attn_study::{
     Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Decoder, Decoding, DecodingParams, Edges, Error,
     ExperimentParams, Gallery, GalleryParams, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut,
     LayerValues, Opened, Place, PlacedTokens, Placer, Placers, Report, SequenceColumn, SequenceRollout, Source, Study,
-    Subset, Summary, SummaryParams, TextParams, TokenColumn, TokenFilter, Weighting, ablate, class_prediction,
-    intervene, knock_out, read_again, read_typed,
+    Subset, Summary, SummaryParams, SwitchedOff, TextParams, TokenColumn, TokenFilter, Weighting, ablate,
+    class_prediction, intervene, knock_out, read_again, read_typed,
 };
 
 /// The examples of the guide for hosts, compiled.

@@ -42,6 +42,11 @@ impl Canvas {
         self.target.as_ref().map(|target| target.id)
     }
 
+    /// Names the characters that were drawn as boxes.
+    pub(crate) fn missing_note(&self) -> Option<String> {
+        self.renderer.as_ref()?.missing_note()
+    }
+
     /// Draws at `size` pixels, which must not be above the limit.
     pub(crate) fn draw(&mut self, scene: &Scene, view: &ViewState, size: [u32; 2]) -> Result<(), Error> {
         let (device, queue) = (&self.state.device, &self.state.queue);
@@ -51,6 +56,10 @@ impl Canvas {
         };
         let mut encoder = device.create_command_encoder(&Default::default());
         renderer.prepare(device, queue, &mut encoder, scene, view, size)?;
+        // Texts are in any script.
+        if renderer.add_missing_fonts() {
+            renderer.prepare(device, queue, &mut encoder, scene, view, size)?;
+        }
         let target = match self.target.take() {
             Some(target) if target.size == size => target,
             old => resized(&self.state, size, old.map(|old| old.id)),

@@ -2,9 +2,11 @@
 
 use attn_render::{Color, Theme, ViewState};
 use egui::{
-    Color32, Context, FontData, FontFamily, Stroke, Visuals,
-    epaint::text::{FontInsert, FontPriority, InsertFontFamily},
+    Color32, Context, FontData, Stroke, Visuals,
+    epaint::text::{FontInsert, FontPriority},
 };
+
+use crate::fonts::{families, follow_system};
 
 /// A color of a view as one of egui's.
 ///
@@ -39,8 +41,9 @@ pub fn visuals(view: &ViewState) -> Visuals {
     visuals
 }
 
-/// Applies the theme of a view state to a window, and adds the font of plots as a fallback for glyphs that egui's fonts lack. Call it
-/// once a frame; it costs nothing while the theme stays.
+/// Applies the theme of a view state to a window, and adds the font of plots as a fallback for glyphs that egui's fonts lack; what
+/// that one lacks too comes from fonts of the system, looked up when it is first drawn. Call it once a frame; it costs nothing while
+/// the theme stays.
 pub fn apply_theme(ctx: &Context, view: &ViewState) {
     let theme = match view.shared.theme {
         Theme::Light => egui::Theme::Light,
@@ -51,7 +54,11 @@ pub fn apply_theme(ctx: &Context, view: &ViewState) {
         view.shared.theme == Theme::Dark,
         view.shared.palette == attn_render::color::Palette::Original,
     );
-    if ctx.data(|data| data.get_temp(id)) != Some(now) {
+    let before: Option<(bool, bool)> = ctx.data(|data| data.get_temp(id));
+    if before.is_none() {
+        follow_system(ctx);
+    }
+    if before != Some(now) {
         ctx.data_mut(|data| data.insert_temp(id, now));
         ctx.add_font(font());
         ctx.set_visuals_of(theme, visuals(view));
@@ -63,11 +70,6 @@ pub fn apply_theme(ctx: &Context, view: &ViewState) {
 
 /// The font of the pictures, after egui's own.
 fn font() -> FontInsert {
-    let families = [FontFamily::Proportional, FontFamily::Monospace];
-    let families = families.map(|family| InsertFontFamily {
-        family,
-        priority: FontPriority::Lowest,
-    });
     let data = FontData::from_static(dejavu::sans::regular());
-    FontInsert::new("DejaVu Sans", data, families.into())
+    FontInsert::new("DejaVu Sans", data, families(FontPriority::Lowest))
 }

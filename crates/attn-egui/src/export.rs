@@ -65,11 +65,16 @@ impl Exports {
     }
 
     /// Writes a plot, or the numbers behind it, to `name` with the extension of the format. `widget` is where the plot is on
-    /// view, for its size; `None` for the natural size. An error becomes the status.
+    /// view, for its size; `None` for the natural size. An error becomes the status, and so does what no font has.
     pub fn plot(&mut self, name: &str, format: Format, plot: &dyn Plot, state: &ViewState, widget: Option<&SceneView>) {
         let mut exporter = Exporter::default();
         exporter.size = widget.and_then(SceneView::scene).map(|scene| scene.size);
+        // Texts are in any script.
+        exporter.system_fonts = true;
         self.write(name, format, |path| exporter.write(plot, state, path));
+        if let Some(note) = exporter.missing_note() {
+            self.status.push_str(&format!(". {note}"));
+        }
     }
 
     /// Writes a table. A table has no PNG and no SVG; for these the status says so.

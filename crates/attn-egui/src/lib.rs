@@ -6,6 +6,7 @@ mod commands;
 mod error;
 mod export;
 mod fold_panel;
+mod fonts;
 mod help;
 mod input;
 mod jobs;

@@ -1,5 +1,7 @@
 //! Notes and errors that a window keeps on view until its user dismisses them.
 
+use std::collections::BTreeMap;
+
 use egui::{Button, Label, RichText, Ui};
 
 /// A list of messages without repetitions. What was dismissed does not come back.
@@ -19,6 +21,8 @@ use egui::{Button, Label, RichText, Ui};
 pub struct Notes {
     shown: Vec<String>,
     dismissed: Vec<String>,
+    /// The last note of each topic.
+    topics: BTreeMap<String, String>,
 }
 
 impl Notes {
@@ -45,6 +49,33 @@ impl Notes {
     /// Takes off what holds no longer, such as an error that was followed by success. It may come back.
     pub fn withdraw(&mut self, note: &str) {
         self.shown.retain(|shown| shown != note);
+    }
+
+    /// The one message on a topic, in place of the former; `None` takes it off. Once it was dismissed, the topic is left alone.
+    ///
+    /// ```
+    /// use attn_egui::Notes;
+    ///
+    /// let mut notes = Notes::default();
+    /// notes.keep("fonts", Some("no font has 1 character".into()));
+    /// notes.keep("fonts", Some("no font has 2 characters".into()));
+    /// assert_eq!(notes.iter().collect::<Vec<_>>(), ["no font has 2 characters"]);
+    /// notes.dismiss(0);
+    /// notes.keep("fonts", Some("no font has 3 characters".into()));
+    /// assert_eq!(notes.iter().count(), 0);
+    /// ```
+    pub fn keep(&mut self, topic: &str, note: Option<String>) {
+        let former = self.topics.get(topic);
+        if former == note.as_ref() || former.is_some_and(|former| self.dismissed.contains(former)) {
+            return;
+        }
+        if let Some(former) = self.topics.remove(topic) {
+            self.withdraw(&former);
+        }
+        if let Some(note) = note {
+            self.push(note.as_str());
+            self.topics.insert(topic.to_owned(), note);
+        }
     }
 
     /// Shows the messages, each with a button that dismisses it.

@@ -31,6 +31,8 @@ pub struct TextTable {
     scroll_to: Option<usize>,
     /// The widest text per column among the first rows.
     longest: Vec<String>,
+    /// Rows in a weak color.
+    dim: Vec<bool>,
 }
 
 /// Rows whose texts decide how wide columns are.
@@ -72,6 +74,11 @@ impl TextTable {
     /// Brings a row into sight at the next frame.
     pub fn scroll_to(&mut self, row: usize) {
         self.scroll_to = Some(row);
+    }
+
+    /// Writes rows in a weak color, by a flag per row; rows without a flag are as usual.
+    pub fn dim(&mut self, rows: Vec<bool>) {
+        self.dim = rows;
     }
 
     /// Shows the rows `0..rows` under the names of `columns`; `text` gives the text of a row in a column, `chosen` is set off.
@@ -153,7 +160,10 @@ impl TextTable {
                 for column in 0..columns.len() {
                     let words = if column == 0 { whole.clone() } else { text(row, column) };
                     let width = widths[column];
-                    let color = ui.visuals().text_color();
+                    let color = match self.dim.get(row) {
+                        Some(true) => ui.visuals().weak_text_color(),
+                        _ => ui.visuals().text_color(),
+                    };
                     let mut job = LayoutJob::simple_singleline(words, TextStyle::Body.resolve(ui.style()), color);
                     job.wrap = TextWrapping::truncate_at_width(width - 6.0);
                     let galley = ui.painter().layout_job(job);

@@ -8,7 +8,7 @@ use attn_egui::{
     export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
 };
 use attn_render::{
-    Format, Theme, ViewState,
+    Format, SystemFont, Theme, ViewState,
     control::{Key as ViewKey, Tool},
     state::ColorChoice,
 };
@@ -197,6 +197,35 @@ fn commands_are_found_and_chosen_with_keys() {
     harness.key_press(Key::Escape);
     harness.run();
     assert!(!harness.state().0.is_open());
+}
+
+/// Egui's own text: the test's window panics where nothing draws a character.
+#[test]
+fn text_takes_fonts_of_the_system() {
+    let missing = |c: &char| {
+        let context = egui::Context::default();
+        attn_egui::apply_theme(&context, &ViewState::default());
+        context.set_font_providers(Vec::new());
+        let mut lacks = false;
+        let mut output = context.run_ui(egui::RawInput::default(), |ui| {
+            lacks = !ui.fonts_mut(|fonts| fonts.has_glyph(&egui::FontId::default(), *c));
+        });
+        output.textures_delta.clear();
+        lacks
+    };
+    let letters = (0x1D400..0x1D800).filter_map(char::from_u32);
+    let Some(letter) = letters.filter(missing).find(|c| SystemFont::with(*c).is_some()) else {
+        return;
+    };
+    let mut harness = Harness::builder().with_size(Vec2::new(300.0, 200.0)).build_ui(|ui| {
+        attn_egui::apply_theme(ui.ctx(), &ViewState::default());
+        ui.label(letter.to_string());
+    });
+    harness.run();
+    let has = harness
+        .ctx
+        .fonts_mut(|fonts| fonts.has_glyph(&egui::FontId::default(), letter));
+    assert!(has);
 }
 
 #[test]

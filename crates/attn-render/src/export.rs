@@ -87,8 +87,8 @@ pub struct Exporter {
     pub size: Option<[f32; 2]>,
     /// How scenes become SVG files.
     pub svg: SvgOptions,
-    /// Whether the device gets the fonts of the system when it is opened: for scripts that the bundled fonts lack. Pictures
-    /// then differ between machines. Default: no.
+    /// Whether PNG files take fonts of the system for characters that the bundled fonts lack. Such pictures differ between
+    /// machines, others do not. Default: no.
     pub system_fonts: bool,
     headless: Option<Headless>,
 }
@@ -122,35 +122,25 @@ impl Exporter {
     pub fn device(&mut self) -> Result<&mut Headless> {
         let headless = match self.headless.take() {
             Some(headless) => headless,
-            None => {
-                let mut headless = Headless::new()?;
-                if self.system_fonts {
-                    headless.add_system_fonts();
-                }
-                headless
-            }
+            None => Headless::new()?,
         };
         Ok(self.headless.insert(headless))
     }
 
     /// A sentence on the characters that were drawn as boxes so far, because no font has them; `None` if there are none.
     pub fn missing_note(&self) -> Option<String> {
-        const NAMED: usize = 12;
-        let missing = self.headless.as_ref()?.missing_characters();
-        let named: Vec<String> = missing.iter().take(NAMED).map(char::to_string).collect();
-        let more = if missing.len() > NAMED { " ..." } else { "" };
-        (!missing.is_empty()).then(|| {
-            format!(
-                "no font has {} characters, which pictures show as boxes: {}{more}",
-                missing.len(),
-                named.join(" ")
-            )
-        })
+        self.headless.as_ref()?.missing_note()
     }
 
     #[cfg(not(target_family = "wasm"))]
     fn pixels(&mut self, scene: &Scene, state: &ViewState, scale: f32) -> Result<Vec<u8>> {
-        self.device()?.render(scene, state, scale)?.png_bytes()
+        let system_fonts = self.system_fonts;
+        let device = self.device()?;
+        let mut image = device.render(scene, state, scale)?;
+        if system_fonts && device.add_missing_fonts() {
+            image = device.render(scene, state, scale)?;
+        }
+        image.png_bytes()
     }
 
     /// Reading pixels back would block, which a browser does not allow.

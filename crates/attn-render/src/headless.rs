@@ -111,6 +111,16 @@ impl Headless {
         self.renderer.add_system_fonts();
     }
 
+    /// As [`Renderer::add_missing_fonts`].
+    pub fn add_missing_fonts(&mut self) -> bool {
+        self.renderer.add_missing_fonts()
+    }
+
+    /// As [`Renderer::missing_note`].
+    pub fn missing_note(&self) -> Option<String> {
+        self.renderer.missing_note()
+    }
+
     /// As [`Renderer::missing_characters`].
     pub fn missing_characters(&self) -> &std::collections::BTreeSet<char> {
         self.renderer.missing_characters()

@@ -73,7 +73,7 @@ pub use live::LivePlot;
 pub use plot::Plot;
 pub use raster::Image;
 #[cfg(feature = "wgpu")]
-pub use renderer::Renderer;
+pub use renderer::{Renderer, SystemFont};
 pub use scene::Scene;
 pub use search::{Matches, search};
 pub use selection::{Area, Selection};

@@ -10,7 +10,10 @@
     reason = "helpers of tests fail the test"
 )]
 
-use attn_render::{Color, Headless, Image, Scene, ViewState, scene::Label, text::text_width};
+use attn_render::{
+    Color, Exporter, Format, Headless, Image, Scene, SystemFont, ViewState, plots::Histogram, scene::Label,
+    text::text_width,
+};
 
 const CJK: &str = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc";
 const EMOJI: &str = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf";
@@ -189,4 +192,63 @@ fn fonts_of_the_system_are_used_only_when_asked_for() {
         drawn(&mut asked, "ship"),
         "what the bundled font has stays as it is"
     );
+}
+
+/// A mathematical letter that a font of this machine has and the bundled ones lack.
+fn of_the_system_alone() -> Option<char> {
+    let mut plain = Headless::new().unwrap();
+    let letters = (0x1D400..0x1D800).filter_map(char::from_u32);
+    let found = letters.filter(|c| SystemFont::with(*c).is_some()).find(|c| {
+        drawn(&mut plain, &c.to_string());
+        plain.missing_characters().contains(c)
+    });
+    if found.is_none() {
+        eprintln!("not tested: no font of this machine has more letters than the bundled ones");
+    }
+    found
+}
+
+#[test]
+fn characters_that_are_missing_are_looked_up_in_the_system() {
+    let Some(letter) = of_the_system_alone() else { return };
+    let mut headless = Headless::new().unwrap();
+    let latin = drawn(&mut headless, "ship");
+    assert!(!headless.add_missing_fonts(), "nothing is missing");
+    let boxes = drawn(&mut headless, &letter.to_string());
+    let note = headless.missing_note().unwrap();
+    assert!(note.starts_with("No font has 1 character,"), "{note}");
+    assert!(headless.add_missing_fonts());
+    assert_ne!(boxes, drawn(&mut headless, &letter.to_string()));
+    assert_eq!(headless.missing_note(), None);
+    assert_eq!(
+        latin,
+        drawn(&mut headless, "ship"),
+        "what the bundled font has stays as it is"
+    );
+    // Of what no font has there is a box for good; it is looked for once.
+    let nowhere = "\u{E8F0}";
+    if SystemFont::with('\u{E8F0}').is_none() {
+        drawn(&mut headless, nowhere);
+        assert!(!headless.add_missing_fonts());
+        assert!(headless.missing_characters().contains(&'\u{E8F0}'));
+    }
+}
+
+#[test]
+fn exported_pictures_have_characters_of_the_system_where_that_is_asked_for() {
+    let Some(letter) = of_the_system_alone() else { return };
+    let histogram = Histogram {
+        title: letter.to_string(),
+        ..Histogram::new([0.0, 0.1, 1.0])
+    };
+    let png = |system_fonts| {
+        let mut exporter = Exporter::default();
+        exporter.system_fonts = system_fonts;
+        let bytes = exporter.bytes(&histogram, &ViewState::default(), Format::Png).unwrap();
+        (bytes, exporter.missing_note())
+    };
+    let (plain, asked) = (png(false), png(true));
+    assert_ne!(plain.0, asked.0);
+    assert!(plain.1.is_some());
+    assert_eq!(asked.1, None);
 }

@@ -12,7 +12,7 @@ use attn_project::{
 use attn_render::{Plot, Scene, Table, Target, Transition, ViewState, plot::Tooltip};
 use serde::Serialize;
 
-use crate::{Error, Study, TokenFilter};
+use crate::{Error, Study, TokenFilter, Weighting};
 
 /// One study per checkpoint of a training run, with aligned layouts.
 #[derive(Debug, Clone)]
@@ -203,6 +203,25 @@ impl Checkpoints {
         self.studies
             .iter_mut()
             .try_for_each(|study| study.set_filter(filter.clone()))
+    }
+
+    /// Sets the weighting of attention at every checkpoint; see [`Study::set_weighting`]. [`Weighting::Output`] holds the matrices of
+    /// the last checkpoint, so that the others have raw weights then.
+    pub fn set_weighting(&mut self, weighting: &Weighting) {
+        let last = self.studies.len().saturating_sub(1);
+        for (at, study) in self.studies.iter_mut().enumerate() {
+            study.set_weighting(match weighting {
+                Weighting::Output(_) if at < last => Weighting::Attention,
+                other => other.clone(),
+            });
+        }
+    }
+
+    /// Names roles of heads in the matrix of the last checkpoint, which they were found at; see [`Study::set_roles`].
+    pub fn set_roles(&mut self, roles: impl IntoIterator<Item = (HeadId, String)>) {
+        if let Some(last) = self.studies.last_mut() {
+            last.set_roles(roles);
+        }
     }
 
     /// The plot at a checkpoint, counted from 0. Between two checkpoints, points are interpolated.

@@ -55,6 +55,7 @@ pub use prediction::class_prediction;
 pub use report::{HeadReport, Report};
 pub use rollout::SequenceRollout;
 pub use selection::{Attended, NearPoint, SelectionAttention, SelectionSummary, Trait};
+pub use sequence::SwitchedOff;
 pub use source::{Opened, Source};
 pub use study::Study;
 pub use subset::Subset;

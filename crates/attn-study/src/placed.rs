@@ -1,7 +1,7 @@
 //! New points: the tokens of a new sequence, placed into the existing projection of a head. No other point moves.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -21,7 +21,7 @@ use attn_render::{
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::{Error, Study};
+use crate::{Error, Study, Weighting, sequence::without_ids};
 
 /// Text size of labels in an open head, in layout units.
 const LABEL: f32 = 11.0;
@@ -35,6 +35,7 @@ pub struct Placer {
     head: HeadId,
     fitted: FittedProjection,
     normalization: Normalization,
+    weighting: Weighting,
 }
 
 /// The tokens of a new sequence in the projection of one head.
@@ -50,12 +51,12 @@ pub struct PlacedTokens {
     pub query_texts: Vec<String>,
     /// Texts of the keys' tokens.
     pub key_texts: Vec<String>,
-    /// Attention of each query to each key, `[query, key]`.
+    /// Attention of each query to each key, `[query, key]`, with the [weighting](Study::set_weighting) of the study.
     pub attention: Array2<f32>,
 }
 
 impl Study {
-    /// Prepares a projected head for new points.
+    /// Prepares a projected head for new points, whose lines have the weighting of the study.
     ///
     /// # Errors
     /// [`Error::NotProjected`], and those of [`FittedProjection::new`].
@@ -88,6 +89,7 @@ impl Study {
             head,
             fitted,
             normalization: projection.normalization.clone(),
+            weighting: self.weighting().clone(),
         })
     }
 }
@@ -187,12 +189,12 @@ impl Placer {
     /// Places a sequence of another capture of the same model.
     ///
     /// # Errors
-    /// [`Error::Core`] if the capture has no such head or sequence, [`Error::Project`] if its head has another dimension.
+    /// Those of [`Study::weights`] for the capture, [`Error::Project`] if its head has another dimension.
     pub fn place(&self, capture: &Capture, sequence: usize, progress: &dyn Progress) -> Result<PlacedTokens, Error> {
         let head = self.head;
         let (query_side, key_side) = (head.attention.query_side(), head.attention.key_side());
         // Checks head and sequence first.
-        let attention = capture.attention(head, sequence)?;
+        let attention = self.weighting.weights(capture, head, sequence)?;
         let (queries, keys) = (capture.queries(head)?, capture.keys(head)?);
         let rows = |side| {
             let rows = capture.rows(sequence, side);
@@ -226,6 +228,18 @@ impl PlacedTokens {
         over(plot, move |scene, state| {
             let colors = state.colors();
             placed.as_ref().iter().for_each(|tokens| tokens.draw(scene, &colors));
+        })
+    }
+
+    /// The same with tokens switched off: what they got goes to the others. Ids count the queries, then the keys, as those of
+    /// [`ViewState::hidden`](attn_render::ViewState::hidden) in a sentence.
+    ///
+    /// # Errors
+    /// [`Error::Render`] for attention of another size than its tokens.
+    pub fn without(&self, hidden: &BTreeSet<u32>) -> Result<Self, Error> {
+        Ok(Self {
+            attention: without_ids(self.attention.clone(), hidden)?,
+            ..self.clone()
         })
     }
 
@@ -297,5 +311,48 @@ impl PlacedTokens {
             None => layer.labels = labels,
         }
         scene.layers.push(layer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_project::{AtlasParams, pca::Pca};
+
+    use super::*;
+
+    /// A sequence that is placed has the lines that it has among the points.
+    #[test]
+    fn lines_are_weighted_and_leave_out_what_is_off() {
+        let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint().unwrap()).unwrap();
+        let params = AtlasParams {
+            method: Pca.into(),
+            ..AtlasParams::default()
+        };
+        let lines = attn_embedded::sentences().take(6);
+        let mut study = Study::project(capturer.capture_lines(lines).unwrap(), &params, &()).unwrap();
+        let head = study.ranking()[0];
+        let capture = study.capture().clone();
+        let place = |study: &Study| study.placer(head, &()).unwrap().place(&capture, 2, &()).unwrap();
+        let raw = place(&study);
+        assert_eq!(raw.attention, capture.attention(head, 2).unwrap());
+
+        study.set_weighting(Weighting::Value);
+        let weighted = place(&study);
+        assert_eq!(weighted.attention, study.weights(head, 2).unwrap());
+        assert_ne!(weighted.attention, raw.attention);
+
+        // The second query, and the first key.
+        let (queries, keys) = raw.attention.dim();
+        let off = [1, u32::try_from(queries).unwrap()].into();
+        let left = raw.without(&off).unwrap().attention;
+        for query in 0..queries {
+            for key in 0..keys {
+                let expected = match (query, key) {
+                    (1, _) | (_, 0) => 0.0,
+                    _ => raw.attention[[query, key]] / (1.0 - raw.attention[[query, 0]]),
+                };
+                assert!((left[[query, key]] - expected).abs() < 1e-5, "{query} {key}");
+            }
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 
 /// Caption of the matrix.
 const CAPTION: &str = "Each plot is one attention head: its queries and keys in a joint projection. Under it: the share of queries \
-                       whose nearest key here is the one that they attend to most (by chance), and ρ here, the rank \
+                       whose nearest key here is the one that they attend to most (chance level), and ρ here, the rank \
                        correlation of distance and attention; −1 is perfect. Full ρ is that of the space before the projection. \
                        Frames are stronger where the share is higher above chance.";
 

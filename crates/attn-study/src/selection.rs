@@ -1,5 +1,5 @@
 //! What a selection of points is: how many there are, which tokens, positions and values are there more often than elsewhere,
-//! what looks at them and what they look at; and the neighbors of a point.
+//! what attends to them and what they attend to; and the neighbors of a point.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,9 +90,9 @@ pub struct NearPoint {
 /// Attention from or to the points of a selection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SelectionAttention {
-    /// What the selected queries look at: shares of their attention, beside the shares that uniform attention would give.
+    /// What the selected queries attend to: shares of their attention, beside the shares that uniform attention would give.
     pub looked_at: Vec<Attended>,
-    /// What looks at the selected keys: shares of the attention they get, beside those of uniform attention.
+    /// What attends to the selected keys: shares of the attention they get, beside those of uniform attention.
     pub looked_from: Vec<Attended>,
     /// Mean attention that a selected key gets from a query that sees it.
     pub received: Option<f64>,
@@ -204,7 +204,7 @@ impl Study {
         Ok(found.collect())
     }
 
-    /// What the selected queries of a head look at, and what looks at the selected keys, over the sequences that they are in.
+    /// What the selected queries of a head attend to, and what attends to the selected keys, over the sequences that they are in.
     /// Of more than 300 sequences the first are read.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use attn_analyze::heads::mean_by_position;
 use attn_core::{HeadId, Limits, Sequence, Side, Token};
 use attn_render::{
     attention::switch_off,
-    plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken},
+    plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken, TokenOrigin},
 };
 use ndarray::Array2;
 
@@ -93,8 +93,22 @@ impl Study {
             // Short, for narrow panes; the model comes after.
             title: format!("Head {}, {}", info.head_name(head), item.name),
             subtitle: format!("{}{}: {}", info.name, self.weighting.describe(), subtitle(item)),
+            origins: [head.attention.query_side(), head.attention.key_side()].map(|side| origins(item, side)),
             ..Sentence::new(head, queries, keys, weights)
         })
+    }
+
+    /// The ids of the tokens of a sequence that are off, as [`ViewState::hidden`](attn_render::ViewState::hidden) takes them: queries,
+    /// then keys.
+    pub fn switched_off(&self, head: HeadId, sequence: usize, off: SwitchedOff) -> BTreeSet<u32> {
+        let item = self.capture().sequences().get(sequence).into_iter();
+        let sides = [head.attention.query_side(), head.attention.key_side()];
+        let tokens = item.flat_map(|item| sides.into_iter().flat_map(|side| item.tokens(side).iter().enumerate()));
+        tokens
+            .zip(0..)
+            .filter(|((position, token), _)| off.has(token, *position))
+            .map(|(_, id)| id)
+            .collect()
     }
 
     /// A sequence's weights `[query, key]` with tokens switched off, by the ids of a sentence: queries, then keys.
@@ -104,10 +118,7 @@ impl Study {
         sequence: usize,
         hidden: &BTreeSet<u32>,
     ) -> Result<Array2<f32>, Error> {
-        let weights = self.weights(head, sequence)?;
-        let queries = weights.nrows();
-        let off = |id: usize| u32::try_from(id).is_ok_and(|id| hidden.contains(&id));
-        without(weights, off, |key| off(queries + key))
+        without_ids(self.weights(head, sequence)?, hidden)
     }
 
     /// One image's attention in a head (AttentionViz, the image view): the heat map of `patch` (row and column; by default the
@@ -164,6 +175,29 @@ impl Study {
     }
 }
 
+/// Tokens that are switched off in every sequence: what they got goes to the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SwitchedOff {
+    /// Special tokens. Default: no.
+    pub special: bool,
+    /// The first token of a sequence. Default: no.
+    pub first: bool,
+}
+
+impl SwitchedOff {
+    /// Whether a token at a position is off.
+    pub fn has(self, token: &Token, position: usize) -> bool {
+        (self.special && token.special) || (self.first && position == 0)
+    }
+}
+
+/// Weights with tokens switched off, by the ids of a sentence: queries, then keys.
+pub(crate) fn without_ids(weights: Array2<f32>, hidden: &BTreeSet<u32>) -> Result<Array2<f32>, Error> {
+    let queries = weights.nrows();
+    let off = |id: usize| u32::try_from(id).is_ok_and(|id| hidden.contains(&id));
+    without(weights, off, |key| off(queries + key))
+}
+
 /// Weights with tokens switched off: rows and columns of 0, the rest of each row divided by its sum.
 fn without(
     weights: Array2<f32>,
@@ -201,6 +235,7 @@ pub(crate) fn on_image(
     let special = tokens.iter().take_while(|token| token.special).count();
     let picture = load_image(item, limits)?;
     let mut plot = ImageAttention::new(head, picture, image.rows, image.columns, special, weights);
+    plot.origins = [head.attention.query_side(), head.attention.key_side()].map(|side| origins(item, side));
     if let Some(patch) = patch {
         // A patch outside the grid names a token that does not exist, which the plot refuses with both numbers.
         plot.token = tokens
@@ -216,6 +251,19 @@ pub(crate) fn words(item: &Sequence, side: Side) -> Arc<[SentenceToken]> {
     let tokens = item.tokens(side).iter();
     tokens
         .map(|token| SentenceToken::new(token.text.as_str(), token.special))
+        .collect()
+}
+
+/// Which tokens those of a sequence are, for tables.
+fn origins(item: &Sequence, side: Side) -> Arc<[TokenOrigin]> {
+    let name: Arc<str> = item.name.as_str().into();
+    let tokens = item.tokens(side).iter().zip(0..);
+    tokens
+        .map(|(token, position)| TokenOrigin {
+            sequence: name.clone(),
+            position,
+            token: token.id,
+        })
         .collect()
 }
 

@@ -84,7 +84,7 @@ impl TokenAttribute for AttendedNearest {
     fn caption(&self) -> Option<&str> {
         Some(
             "Each query is colored by whether its nearest key in the plot is the one that it attends to most. Under the plots: the \
-             share of queries for which it is (by chance), and the rank correlation of distance and attention.",
+             share of queries for which it is (chance level), and the rank correlation of distance and attention.",
         )
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attn_analyze::heads::{output_weighted, value_weighted};
-use attn_core::{HeadId, HeadWeights};
+use attn_core::{Capture, HeadId, HeadWeights};
 use ndarray::{Array2, s};
 
 use crate::{Error, Study};
@@ -30,6 +30,25 @@ impl Weighting {
             Self::Value => ", weighted by value norms",
             Self::Output(_) => ", weighted by output norms",
         }
+    }
+
+    /// The weights of a head in a sequence of a capture, `[query, key]`.
+    pub(crate) fn weights(&self, capture: &Capture, head: HeadId, sequence: usize) -> Result<Array2<f32>, Error> {
+        let attention = capture.attention(head, sequence)?;
+        if matches!(self, Self::Attention) {
+            return Ok(attention);
+        }
+        let rows = capture.rows(sequence, head.attention.key_side());
+        let values = capture.values(head)?;
+        let values = values.slice(s![rows, ..]);
+        let output = match self {
+            Self::Output(weights) => weights.iter().find(|weights| weights.head == head),
+            Self::Attention | Self::Value => None,
+        };
+        Ok(match output {
+            Some(output) => output_weighted(attention.view(), values, output.output.view())?,
+            None => value_weighted(attention.view(), values)?,
+        })
     }
 }
 
@@ -61,21 +80,7 @@ impl Study {
     /// [`Error::Core`] for a head or sequence that does not exist and for a capture without values, [`Error::Analyze`] for weights of another
     /// model.
     pub fn weights(&self, head: HeadId, sequence: usize) -> Result<Array2<f32>, Error> {
-        let attention = self.capture().attention(head, sequence)?;
-        if matches!(self.weighting, Weighting::Attention) {
-            return Ok(attention);
-        }
-        let rows = self.capture().rows(sequence, head.attention.key_side());
-        let values = self.capture().values(head)?;
-        let values = values.slice(s![rows, ..]);
-        let output = match &self.weighting {
-            Weighting::Output(weights) => weights.iter().find(|weights| weights.head == head),
-            Weighting::Attention | Weighting::Value => None,
-        };
-        Ok(match output {
-            Some(output) => output_weighted(attention.view(), values, output.output.view())?,
-            None => value_weighted(attention.view(), values)?,
-        })
+        self.weighting.weights(self.capture(), head, sequence)
     }
 
     /// The same, with a cache of the last result.

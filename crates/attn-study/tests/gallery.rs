@@ -6,7 +6,8 @@ use attn_models::Capturer;
 use attn_project::{AtlasParams, atlas::AtlasOptions, pca::Pca};
 use attn_render::{Format, ViewState, state::ColorChoice};
 use attn_study::{
-    Dataset, Edges, Error, Gallery, GalleryParams, Opened, Source, Study, TextParams, TokenFilter, source::Data,
+    Dataset, Edges, Error, Gallery, GalleryParams, Opened, Source, Study, SwitchedOff, TextParams, TokenFilter,
+    source::Data,
 };
 
 fn opened() -> Result<Opened, Error> {
@@ -281,5 +282,64 @@ fn folders_of_images_are_classes_and_lost_images_leave_their_plots_out() -> Resu
             );
         }
     }
+    Ok(())
+}
+
+#[test]
+fn sequences_that_are_not_drawn_are_placed_and_roles_are_named() -> Result<(), Error> {
+    let opened = opened()?;
+    let params = AtlasParams {
+        method: Pca.into(),
+        max_points: Some(100),
+        ..AtlasParams::default()
+    };
+    let mut study = Study::new(opened.capture.clone(), &params)?;
+    study.project_heads(AtlasOptions::default(), &())?;
+    let left_out = (0..12).find(|sequence| !study.sequences().contains(sequence)).unwrap();
+    let mut params = GalleryParams {
+        heads: vec!["0:1".parse().unwrap()],
+        sequence: Some(left_out + 1),
+        off: SwitchedOff {
+            special: true,
+            first: false,
+        },
+        ..GalleryParams::default()
+    };
+    {
+        let gallery = Gallery::new(&study, opened.capturer.as_ref(), &params, &())?;
+        let scene = |name: &str| -> Result<attn_render::Scene, Error> {
+            let mut plots = gallery.plots(&()).filter_map(Result::ok);
+            let named = plots.find(|named| named.name == name).unwrap();
+            Ok(named.plot.scene(&named.state, named.plot.natural_size())?)
+        };
+        let lines: usize = scene("head-0-1")?.layers.iter().map(|layer| layer.edges.len()).sum();
+        assert!(lines > 0, "a placed sequence has lines");
+        let matrix = scene("matrix")?;
+        let texts: Vec<&str> = matrix
+            .layers
+            .iter()
+            .flat_map(|layer| layer.labels.iter().map(|label| &*label.text))
+            .collect();
+        let (_, role) = gallery.summary(&())?.strongest_roles().next().unwrap();
+        let word = role.split(' ').next().unwrap();
+        assert!(texts.iter().any(|text| text.starts_with(word)), "{role}: {texts:?}");
+    }
+
+    // What was typed has a sentence of its own; its special tokens are off.
+    params.typed = Some("the dog sleeps .".into());
+    let gallery = Gallery::new(&study, opened.capturer.as_ref(), &params, &())?;
+    let typed = gallery.plots(&()).filter_map(Result::ok);
+    let typed = typed.filter(|named| named.name == "sentence-0-1-typed").last().unwrap();
+    let read = attn_study::read_typed(opened.capturer.as_ref().unwrap(), "the dog sleeps .", &())?;
+    let tokens = &read.sequences()[0].encoder;
+    let special = |(_, token): &(usize, &attn_study::attn_core::Token)| token.special;
+    let expected = tokens
+        .iter()
+        .enumerate()
+        .filter(special)
+        .flat_map(|(at, _)| [at, at + tokens.len()]);
+    let mut expected: Vec<u32> = expected.map(|id| u32::try_from(id).unwrap()).collect();
+    expected.sort_unstable();
+    assert_eq!(typed.state.hidden.into_iter().collect::<Vec<_>>(), expected);
     Ok(())
 }

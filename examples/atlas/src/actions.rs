@@ -37,7 +37,7 @@ pub(crate) enum Action {
     Palette,
     /// A key of the main plot.
     Press(Key),
-    /// Home in the main plot and in the detail pane.
+    /// Home in the main plot, in the detail pane and in the inset.
     ResetViews,
     ClearSearch,
     ClearFilter,
@@ -167,7 +167,7 @@ impl Atlas {
         if self.panes.len() > 1 {
             all.push(Command::new("Close comparison", Action::CloseComparison));
         }
-        if pane.stopped.is_some() {
+        if !pane.stopped.is_empty() {
             all.push(Command::new("Go on with what was stopped", Action::GoOn));
         }
         for (index, bookmark) in pane.bookmarks.iter().enumerate() {
@@ -186,12 +186,12 @@ impl Atlas {
                 .summary
                 .as_ref()
                 .and_then(|summary| summary.head(head)?.labels.first());
-            let role = role.map_or("", |label| label.role.name());
+            let role = role.map(|label| label.name()).unwrap_or_default();
             let name = model.head_name(head);
             let short = format!("{}:{} {}.{} {role}", head.layer, head.head, head.layer, head.head);
             all.push(
                 Command::new(format!("Open head {name}"), Action::OpenHead(head))
-                    .keys(role)
+                    .keys(role.as_ref())
                     .also(short),
             );
         }
@@ -230,6 +230,9 @@ impl Atlas {
                 let pane = self.active();
                 pane.plot.press(Key::Home);
                 pane.detail.press(Key::Home);
+                if let Some(inset) = &mut pane.shown_inset {
+                    inset.press(Key::Home);
+                }
             }
             Action::ClearSearch => self.active().view.shared.search.clear(),
             Action::ClearFilter => self.active().draw(attn_sdk::TokenFilter::default()),

@@ -8,7 +8,7 @@ use std::{
 
 use attn_egui::JobEvent;
 use attn_sdk::{
-    Checkpoints, Study, Weighting,
+    Checkpoints, Study,
     core::HeadId,
     models::Capturer,
     project::{AtlasParams, HeadProjection},
@@ -17,11 +17,7 @@ use attn_sdk::{
 };
 use eframe::egui::Context;
 
-use crate::{
-    pane::{Again, Pane},
-    session::Fingerprint,
-    work::{News, Work},
-};
+use crate::{pane::Pane, session::Fingerprint, stopped::Again, work::News};
 
 /// Interval at which a matrix that fills up is redrawn.
 const REFRESH: Duration = Duration::from_millis(400);
@@ -44,6 +40,7 @@ impl Pane {
                         self.notes.push(why);
                     }
                 }
+                JobEvent::Finished(job) => self.work.ended(job),
                 _ => {}
             }
         }
@@ -114,7 +111,7 @@ impl Pane {
             News::Near(point, near) => self.selected.take_near(point, near),
             News::Answer(answered) => self.notes.extend(self.experiments.take(*answered)),
             News::Note(note) => self.notes.push(note),
-            News::Stopped(what) => self.stopped = Some((what, Again::Source)),
+            News::Stopped(what) => self.stopped.add(Again::Source, what),
         }
     }
 
@@ -123,13 +120,6 @@ impl Pane {
         if self.checkpoints.is_some() {
             if self.summary.is_none() {
                 self.work.summarize(study.capture().clone(), capturer.clone());
-            }
-            if self
-                .study
-                .as_ref()
-                .is_some_and(|shown| matches!(shown.weighting(), Weighting::Value))
-            {
-                study.set_weighting(Weighting::Value);
             }
             self.show((study, capturer));
             self.go_to_checkpoint(self.checkpoint);
@@ -152,8 +142,11 @@ impl Pane {
             self.notes.push(expected.changed(&found));
         }
         self.summary = None;
-        self.work.summarize(study.capture().clone(), capturer.clone());
+        self.stopped.resumed(&Again::Projection);
+        self.stopped.resumed(&Again::Roles);
+        // Projecting takes longest: it is what the bar shows and stops first.
         self.work.project(&study, None);
+        self.work.summarize(study.capture().clone(), capturer.clone());
         // A preview stays until there is as much to see of all sequences.
         match &self.study {
             Some(shown) if shown.preview_of().is_some() => self.incoming = Some((study, capturer)),
@@ -201,7 +194,7 @@ impl Pane {
         }
     }
 
-    fn show_incoming(&mut self) {
+    pub(crate) fn show_incoming(&mut self) {
         if let Some(opened) = self.incoming.take() {
             self.show(opened);
         }
@@ -232,7 +225,15 @@ impl Pane {
         let kept = self.sequence.filter(|index| *index < study.capture().sequences().len());
         self.sequence = kept.or_else(|| Some(study.typical_sequence()));
         let whole = study.preview_of().is_none();
+        let mut dim = vec![true; study.capture().sequences().len()];
+        for &sequence in study.sequences() {
+            if let Some(dim) = dim.get_mut(sequence) {
+                *dim = false;
+            }
+        }
+        self.table.dim(dim);
         self.study = Some(*study);
+        self.weigh();
         self.name_roles();
         self.draw(self.filter.clone());
         self.capturer = capturer;
@@ -245,9 +246,7 @@ impl Pane {
                 look.view = self.view.clone();
             }
             self.look(look);
-            if !self.typed.trim().is_empty() {
-                self.read_typed();
-            }
+            self.start();
         }
         // The clicked point of the same data stays.
         let kept = self.view.selection.and_then(|pick| {
@@ -274,11 +273,10 @@ impl Pane {
     /// Names the roles of heads in the matrix.
     fn name_roles(&mut self) {
         let Some(summary) = &self.summary else { return };
-        let named = |head: &attn_sdk::study::summary::HeadSummary| {
-            let strongest = head.labels.first()?;
-            Some((head.head, strongest.role.name().to_owned()))
-        };
-        let roles: Vec<(HeadId, String)> = summary.heads.iter().filter_map(named).collect();
+        let roles: Vec<(HeadId, String)> = summary.strongest_roles().collect();
+        if let Some(checkpoints) = &mut self.checkpoints {
+            return checkpoints.set_roles(roles);
+        }
         for study in self
             .study
             .iter_mut()
@@ -303,7 +301,7 @@ impl Pane {
             let source = Source::Captures { captures, columns };
             return self.work.reopen(source, self.capturer.clone(), params);
         }
-        self.stopped = None;
+        self.stopped.resumed(&Again::Projection);
         let base = self
             .incoming
             .as_ref()
@@ -327,47 +325,23 @@ impl Pane {
         }
     }
 
-    /// The user stopped a job.
-    pub(crate) fn stopped_by_user(&mut self, projecting: bool) {
-        if projecting {
-            self.show_incoming();
-        }
-        let Some(study) = self.study.as_ref().filter(|_| projecting) else {
-            return;
+    /// Projects the heads of which there are drafts at most.
+    pub(crate) fn project_missing(&mut self) {
+        self.show_incoming();
+        let Some(study) = &mut self.study else { return };
+        let known = |head: &HeadId| {
+            let known = study.projection(*head);
+            known.is_ok_and(|known| !known.draft && known.quality.is_some())
         };
-        let done = study.heads().filter(|head| !head.draft).count();
-        let all = study.capture().model().heads().count();
-        let what = format!("Stopped: {done} of {all} heads are projected, the others are drafts.");
-        self.stopped = Some((what, Again::Projection));
+        let heads: Vec<HeadId> = study.capture().model().heads().filter(|head| !known(head)).collect();
+        study.set_filling(true);
+        self.work.project(study, Some(heads));
     }
 
-    /// Goes on where work was stopped.
-    pub(crate) fn go_on(&mut self, context: &Context) {
-        let Some((_, again)) = self.stopped.take() else { return };
-        self.show_incoming();
-        match (&mut self.study, again) {
-            (Some(study), Again::Projection) => {
-                let missing = |head: &HeadId| {
-                    study
-                        .projection(*head)
-                        .is_ok_and(|known| !known.draft && known.quality.is_some())
-                };
-                let heads: Vec<HeadId> = study.capture().model().heads().filter(|head| !missing(head)).collect();
-                study.set_filling(true);
-                self.work.project(study, Some(heads));
-            }
-            _ => match self.what.as_ref().map(|what| what.source()) {
-                Some(Ok(source)) => {
-                    let params = self
-                        .study
-                        .as_ref()
-                        .map_or_else(AtlasParams::default, |study| study.params().clone());
-                    self.work = Work::start(source, params, self.folder.clone(), context);
-                }
-                Some(Err(error)) => self.notes.push(error.to_string()),
-                None => {}
-            },
-        }
+    /// The parameters of the projections.
+    pub(crate) fn params(&self) -> AtlasParams {
+        let params = self.study.as_ref().map(|study| study.params().clone());
+        params.unwrap_or_else(|| self.first_params.clone())
     }
 
     /// Shows a checkpoint, counted from 0, or an interpolation between two.
@@ -386,15 +360,15 @@ impl Pane {
         if let Err(error) = checkpoints.set_filter(&self.filter) {
             self.notes.push(error.to_string());
         }
-        let values = self
-            .study
-            .as_ref()
-            .is_some_and(|study| matches!(study.weighting(), Weighting::Value));
-        self.study = checkpoints.studies().get(nearest).cloned().or(self.study.take());
-        if let Some(study) = self.study.as_mut().filter(|_| values) {
-            study.set_weighting(Weighting::Value);
-        }
         self.name_roles();
+        self.study = self
+            .checkpoints
+            .as_ref()
+            .and_then(|checkpoints| checkpoints.studies().get(nearest).cloned())
+            .or(self.study.take());
+        self.weigh();
+        // What was said of the selection was said of another checkpoint.
+        self.selected.forget();
         self.placed.clear();
         self.stale.clear();
         self.asked = None;

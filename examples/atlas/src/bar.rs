@@ -1,23 +1,60 @@
-//! The two bars over the plots. Their buttons keep their places: nothing wraps, appears or grows.
+//! The two bars over the plots. Their buttons keep their places: nothing wraps, appears or grows; the search is always in sight.
 
 use attn_egui::{
     Format, color_picker, export_menu, history_buttons, patch_picker, search_box, theme_switch, tool_buttons,
 };
-use eframe::egui::{Button, ComboBox, ScrollArea, Ui, scroll_area::ScrollBarVisibility};
+use eframe::egui::{Align2, Button, ComboBox, Rect, ScrollArea, TextStyle, Ui, scroll_area::ScrollBarVisibility, vec2};
 
 use crate::{actions::Action, filter, inset, options::Projection, window::Atlas};
+
+/// Room for the search box, in points.
+const SEARCH: f32 = 270.0;
+
+/// A line that scrolls where the window is too narrow, with a mark on the side that has more; `beside` it there is room for more.
+fn line(ui: &mut Ui, id: &str, beside: f32, contents: &mut dyn FnMut(&mut Ui)) {
+    let area = ScrollArea::horizontal().id_salt(id.to_owned());
+    let area = area.max_width((ui.available_width() - beside).max(120.0));
+    let area = area.scroll_bar_visibility(ScrollBarVisibility::AlwaysHidden);
+    let shown = area.show(ui, |ui| ui.horizontal(|ui| contents(ui)));
+    let (view, from) = (shown.inner_rect, shown.state.clamped_offset().x);
+    let sides = [
+        (from > 1.0, Align2::LEFT_CENTER, "«"),
+        (
+            from + view.width() + 1.0 < shown.content_size.x,
+            Align2::RIGHT_CENTER,
+            "»",
+        ),
+    ];
+    for (_, side, mark) in sides.into_iter().filter(|(more, ..)| *more) {
+        let painter = ui.painter();
+        let text = painter.layout_no_wrap(
+            mark.into(),
+            TextStyle::Button.resolve(ui.style()),
+            ui.visuals().text_color(),
+        );
+        let place = side.align_size_within_rect(text.size(), view);
+        let ground = Rect::from_x_y_ranges(place.x_range(), view.y_range());
+        painter.rect_filled(ground.expand2(vec2(2.0, 0.0)), 0.0, ui.visuals().panel_fill);
+        painter.galley(place.min, text, ui.visuals().text_color());
+    }
+}
 
 impl Atlas {
     /// Both bars; returns what was asked for.
     pub(crate) fn bars(&mut self, ui: &mut Ui) -> Option<Action> {
-        let line = |ui: &mut Ui, id: &str, contents: &mut dyn FnMut(&mut Ui)| {
-            let area = ScrollArea::horizontal().id_salt(id.to_owned());
-            let area = area.scroll_bar_visibility(ScrollBarVisibility::AlwaysHidden);
-            area.show(ui, |ui| ui.horizontal(|ui| contents(ui)));
-        };
         let mut asked = None;
-        line(ui, "files", &mut |ui| asked = self.files(ui).or(asked.take()));
-        line(ui, "tools", &mut |ui| asked = self.tools(ui).or(asked.take()));
+        line(ui, "files", 0.0, &mut |ui| asked = self.files(ui).or(asked.take()));
+        ui.horizontal(|ui| {
+            // The search is in sight however narrow the window is.
+            line(ui, "tools", SEARCH, &mut |ui| asked = self.tools(ui).or(asked.take()));
+            let before = self.shared();
+            let pane = self.active();
+            let count = pane.count();
+            search_box(ui, &mut pane.view, &count);
+            if before != self.shared() {
+                self.sync(self.active);
+            }
+        });
         asked
     }
 
@@ -116,7 +153,7 @@ impl Atlas {
         if pane.study.as_ref().is_some_and(|study| study.is_image(0)) {
             patch_picker(ui, &mut pane.view);
         }
-        ui.menu_button("Draw", |ui| {
+        ui.menu_button("Style points", |ui| {
             let shared = &mut pane.view.shared;
             let mut sized = shared.size_by.is_some();
             let size = ui.checkbox(&mut sized, "size by norm");
@@ -135,8 +172,6 @@ impl Atlas {
         tool_buttons(ui, &mut pane.plot);
         asked = inset::offer(ui, pane).or(asked);
         ui.separator();
-        let count = pane.count();
-        search_box(ui, &mut pane.view, &count);
         if before != self.shared() {
             self.sync(self.active);
         }

@@ -7,24 +7,24 @@ use crate::pane::Pane;
 
 /// A slider over the checkpoints; between two, points are interpolated.
 pub(crate) fn slider(ui: &mut Ui, pane: &mut Pane) {
-    let Some(steps) = &pane.checkpoints else { return };
-    let last = steps.studies().len().saturating_sub(1);
+    let Some(checkpoints) = &pane.checkpoints else { return };
+    let last = checkpoints.studies().len().saturating_sub(1);
     let name = pane
         .study
         .as_ref()
         .map_or("", |study| &study.capture().model().name)
         .to_owned();
-    let mut step = pane.checkpoint + 1.0;
+    let mut at = pane.checkpoint + 1.0;
     ui.horizontal(|ui| {
-        ui.label("Step");
+        ui.label("Checkpoint");
         ui.spacing_mut().slider_width = (0.4 * ui.available_width()).max(120.0);
-        let shown = ui.add(Slider::new(&mut step, 1.0..=last as f32 + 1.0).fixed_decimals(1));
+        let shown = ui.add(Slider::new(&mut at, 1.0..=last as f32 + 1.0).fixed_decimals(1));
         ui.label(name);
-        let step = step - 1.0;
+        let at = at - 1.0;
         if shown.changed() {
             // Close to a checkpoint snaps to it.
-            let nearest = step.round();
-            pane.go_to_checkpoint(if (step - nearest).abs() < 0.08 { nearest } else { step });
+            let nearest = at.round();
+            pane.go_to_checkpoint(if (at - nearest).abs() < 0.08 { nearest } else { at });
         }
     });
 }

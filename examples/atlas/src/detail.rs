@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
-    SequenceRollout, Study, Summary,
-    core::{Attention, HeadId, Token},
+    SequenceRollout, Study, Summary, SwitchedOff,
+    core::{Attention, HeadId, Side, Token},
     render::{
         Pick, Plot, ViewState,
         control::{Event, Key},
@@ -13,10 +13,10 @@ use attn_sdk::{
     },
     study::gallery::head_file_name,
 };
-use eframe::egui::{RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{ScrollArea, Ui, vec2};
 use serde::{Deserialize, Serialize};
 
-use crate::pane::Pane;
+use crate::{pane::Pane, stopped::Again};
 
 /// Height of a token's row in the sentence plot, and of its margins.
 const ROW: f32 = 22.0;
@@ -48,7 +48,7 @@ impl Kind {
         (
             Self::ByPosition,
             "positions",
-            "Mean attention by position over all sequences",
+            "Mean attention by position over the drawn sequences, of long ones over as many as take a moment to read",
         ),
         (
             Self::Similarity,
@@ -65,8 +65,36 @@ pub(crate) enum Off {
     First,
 }
 
+impl Off {
+    /// These alone.
+    fn alone(self) -> SwitchedOff {
+        SwitchedOff {
+            special: self == Self::Special,
+            first: self == Self::First,
+        }
+    }
+}
+
 /// Head, whether it is open or under the pointer, sequence (of what was typed: `None`), kind, and what is off.
-type Shows = (HeadId, bool, Option<usize>, Kind, [bool; 2]);
+type Shows = (HeadId, bool, Option<usize>, Kind, SwitchedOff);
+
+/// What ids of tokens count in a sequence and head: the side and number of the queries, then of the keys.
+type Counted = [(Side, usize); 2];
+
+/// Tokens that are off where ids count something else: those at the same place of the same side, asking or answering as before.
+fn carried(off: &BTreeSet<u32>, before: Counted, now: Counted) -> BTreeSet<u32> {
+    let carried = off.iter().filter_map(|id| {
+        let id = *id as usize;
+        let (role, position) = match id.checked_sub(before[0].1) {
+            None => (0, id),
+            Some(position) => (1, position),
+        };
+        let known = before[role].0 == now[role].0 && position < now[role].1;
+        let id = position + if role == 0 { 0 } else { now[0].1 };
+        u32::try_from(id).ok().filter(|_| known)
+    });
+    carried.collect()
+}
 
 /// The plot of the detail pane and its view state.
 pub(crate) struct Detail {
@@ -76,9 +104,10 @@ pub(crate) struct Detail {
     /// Whether what was typed is shown.
     typed: bool,
     /// Whether special and first tokens are switched off in every sequence.
-    off: [bool; 2],
-    /// What both plots have switched off.
+    off: SwitchedOff,
+    /// What both plots have switched off, and what the ids count.
     agreed: BTreeSet<u32>,
+    counted: Option<Counted>,
     /// What is drawn.
     shows: Option<Shows>,
     /// The rollout of a sequence, and the last request.
@@ -93,8 +122,9 @@ impl Detail {
             plot: SceneView::new(state, "attention in one sequence"),
             kind: Kind::default(),
             typed: false,
-            off: [false; 2],
+            off: SwitchedOff::default(),
             agreed: BTreeSet::new(),
+            counted: None,
             shows: None,
             rollout: None,
             asked: None,
@@ -109,14 +139,21 @@ impl Detail {
         self.kind = kind;
     }
 
-    /// Tokens that are switched off: ids of queries, then of keys.
-    pub(crate) fn hidden(&self) -> &BTreeSet<u32> {
-        &self.view.hidden
+    /// Tokens that are switched off, of the data or of what was typed: ids of queries, then of keys.
+    pub(crate) fn hidden(&self, typed: bool) -> Option<&BTreeSet<u32>> {
+        (self.typed == typed).then_some(&self.view.hidden)
     }
 
-    /// Switches these tokens off, and no others.
+    /// Switches these tokens of the data off, and no others.
     pub(crate) fn set_hidden(&mut self, hidden: BTreeSet<u32>) {
-        self.view.hidden = hidden;
+        if !self.typed {
+            self.view.hidden = hidden;
+        }
+    }
+
+    /// Names the characters that the plot shows as boxes.
+    pub(crate) fn missing_note(&self) -> Option<String> {
+        self.plot.missing_note()
     }
 
     /// Acts as if a key were pressed in the plot.
@@ -124,11 +161,20 @@ impl Detail {
         self.plot.press(key);
     }
 
+    /// Switches these tokens off in every sequence that is shown from now on.
+    pub(crate) fn set_off(&mut self, off: SwitchedOff) {
+        self.off = off;
+        // Ids follow with the next sequence.
+        self.shows = None;
+    }
+
     /// Shows what was typed, or the highlighted sequence.
     pub(crate) fn show_typed(&mut self, typed: bool) {
         if self.typed != typed {
             self.typed = typed;
             self.forget();
+            // Tokens of the data that are off stay so meanwhile.
+            self.agreed.clear();
             if typed && !matches!(self.kind, Kind::Sequence | Kind::EveryHead) {
                 self.kind = Kind::Sequence;
             }
@@ -163,7 +209,7 @@ impl Detail {
         self.view.selection = None;
         self.view.hidden.clear();
         self.view.first_token = 0;
-        self.shows = None;
+        (self.shows, self.counted) = (None, None);
     }
 }
 
@@ -176,7 +222,7 @@ fn plot<'a>(
     summary: Option<&'a Summary>,
     rollout: Option<&'a SequenceRollout>,
     (head, marked, of, kind, off): Shows,
-    positions: &'a BTreeSet<u32>,
+    (positions, queries): (&'a BTreeSet<u32>, usize),
 ) -> Option<Named<'a>> {
     let sequence = of.unwrap_or(0);
     let name = head_file_name(study, head);
@@ -206,8 +252,6 @@ fn plot<'a>(
         Kind::ByPosition => (
             format!("aggregate-{name}"),
             Box::new(deferred(move |_| {
-                let item = study.capture().sequences().get(sequence);
-                let queries = item.map_or(0, |item| item.tokens(head.attention.query_side()).len());
                 let switched = |token: &Token, query: bool, position: usize| {
                     // Ids count the queries first.
                     let id = if query {
@@ -218,7 +262,7 @@ fn plot<'a>(
                     let clicked = id
                         .and_then(|id| u32::try_from(id).ok())
                         .is_some_and(|id| positions.contains(&id));
-                    (off[0] && token.special) || (off[1] && position == 0) || clicked
+                    off.has(token, position) || clicked
                 };
                 study.aggregate_without(head, &switched)
             })),
@@ -233,11 +277,15 @@ fn plot<'a>(
 impl Pane {
     /// Switches tokens of one kind off in every sequence, or on again.
     pub(crate) fn switch_off(&mut self, off: Off) {
-        let at = usize::from(off == Off::First);
-        self.detail.off[at] = !self.detail.off[at];
-        let on = self.detail.off[at];
-        for id in self.ids_of(off) {
-            if on {
+        let all = &mut self.detail.off;
+        let which = match off {
+            Off::Special => &mut all.special,
+            Off::First => &mut all.first,
+        };
+        *which = !*which;
+        let switched = *which;
+        for id in self.ids_of(off.alone()) {
+            if switched {
                 self.detail.view.hidden.insert(id);
             } else {
                 self.detail.view.hidden.remove(&id);
@@ -247,7 +295,7 @@ impl Pane {
 
     /// Switches all tokens on.
     pub(crate) fn switch_all_on(&mut self) {
-        self.detail.off = [false; 2];
+        self.detail.off = SwitchedOff::default();
         self.detail.view.hidden.clear();
         self.detail.view.selection = None;
     }
@@ -261,29 +309,38 @@ impl Pane {
     }
 
     /// The ids, as queries and as keys, of special or of first tokens in the shown sequence.
-    fn ids_of(&self, off: Off) -> Vec<u32> {
+    fn ids_of(&self, off: SwitchedOff) -> BTreeSet<u32> {
         let (Some((study, sequence)), Some(head)) = (self.detailed(), self.head()) else {
-            return Vec::new();
+            return BTreeSet::new();
         };
-        let Some(item) = study.capture().sequences().get(sequence.unwrap_or(0)) else {
-            return Vec::new();
-        };
-        let sides = [head.attention.query_side(), head.attention.key_side()];
-        let tokens = sides.into_iter().flat_map(|side| item.tokens(side).iter().enumerate());
-        tokens
-            .zip(0..)
-            .filter(|((position, token), _)| match off {
-                Off::Special => token.special,
-                Off::First => *position == 0,
-            })
-            .map(|(_, id)| id)
-            .collect()
+        study.switched_off(head, sequence.unwrap_or(0), off)
     }
 
-    /// The sentence and the lines of the open head have the same tokens off, whichever of them changed.
-    fn agree(&mut self) {
+    /// What ids of tokens count in the shown sequence and the current head.
+    fn counted(&self) -> Option<Counted> {
+        let ((study, sequence), head) = (self.detailed()?, self.head()?);
+        let item = study.capture().sequences().get(sequence.unwrap_or(0))?;
+        let sides = [head.attention.query_side(), head.attention.key_side()];
+        Some(sides.map(|side| (side, item.tokens(side).len())))
+    }
+
+    /// Has the same tokens off in the sentence and in the lines of the open head, whichever of them changed. In another head ids
+    /// may count other tokens; those of what was typed are off in its own lines.
+    pub(crate) fn agree(&mut self) {
+        let counted = self.counted();
+        if let (Some(before), Some(now)) = (self.detail.counted, counted)
+            && before != now
+        {
+            self.detail.view.hidden = carried(&self.detail.view.hidden, before, now);
+            self.add_switched_off();
+        }
+        self.detail.counted = counted.or(self.detail.counted);
         let (main, own) = (&mut self.view.hidden, &mut self.detail.view.hidden);
-        if self.view.open.is_some() && *main != self.detail.agreed && *own == self.detail.agreed {
+        if self.detail.typed {
+            if *own != self.detail.agreed {
+                self.plot.invalidate();
+            }
+        } else if self.view.open.is_some() && *main != self.detail.agreed && *own == self.detail.agreed {
             own.clone_from(main);
         } else if self.view.open.is_some() {
             main.clone_from(own);
@@ -291,9 +348,14 @@ impl Pane {
         self.detail.agreed.clone_from(own);
     }
 
+    /// Switches tokens off here that are off in every sequence.
+    fn add_switched_off(&mut self) {
+        let ids = self.ids_of(self.detail.off);
+        self.detail.view.hidden.extend(ids);
+    }
+
     /// Shows the highlighted sequence's attention in the current head.
     pub(crate) fn show_sequence(&mut self, ui: &mut Ui) {
-        self.agree();
         let (Some(head), Some((study, sequence))) = (self.head(), self.detailed()) else {
             return;
         };
@@ -334,16 +396,20 @@ impl Pane {
                 Kind::Sequence | Kind::ByPosition if !is_image => {
                     ui.label("Off")
                         .on_hover_text("Tokens that are switched off; the others share their attention");
-                    for (at, off, name, hint) in [
-                        (0, Off::Special, "special tokens", "In every sequence"),
-                        (1, Off::First, "first token", "In every sequence"),
+                    for (off, on, name) in [
+                        (Off::Special, detail.off.special, "special tokens"),
+                        (Off::First, detail.off.first, "first token"),
                     ] {
-                        if ui.selectable_label(detail.off[at], name).on_hover_text(hint).clicked() {
+                        if ui
+                            .selectable_label(on, name)
+                            .on_hover_text("In every sequence")
+                            .clicked()
+                        {
                             switched = Some(off);
                         }
                     }
-                    let some = !detail.view.hidden.is_empty() || detail.off != [false; 2];
-                    let button = ui.add_enabled(some, eframe::egui::Button::new("Show all"));
+                    let some = !detail.view.hidden.is_empty() || detail.off != SwitchedOff::default();
+                    let button = ui.add_enabled(some, eframe::egui::Button::new("Show all tokens"));
                     reset = button.on_hover_text("Switches all tokens on").clicked();
                 }
                 _ => {}
@@ -356,6 +422,32 @@ impl Pane {
             self.switch_all_on();
         }
         self.show_detail(ui, head, asked);
+    }
+
+    /// Whether what the plot is made of is there; else it is asked for, and said to be under way.
+    fn is_there(&mut self, ui: &mut Ui, head: HeadId, sequence: usize) -> bool {
+        match self.detail.kind {
+            Kind::Similarity if self.summary.is_none() => {
+                self.under_way(ui, &Again::Roles, "The map appears with the roles of heads.");
+                false
+            }
+            Kind::Rollout => {
+                let wanted = (Study::self_attention_of(head), sequence);
+                let there = |rollout: &SequenceRollout| (rollout.attention(), rollout.sequence()) == wanted;
+                if self.detail.rollout.as_ref().is_some_and(there) {
+                    return true;
+                }
+                // Only once: a note reports a failure.
+                if let Some(study) = self.study.as_ref().filter(|_| self.detail.asked != Some(wanted)) {
+                    self.detail.asked = Some(wanted);
+                    self.stopped.resumed(&Again::Rollout);
+                    self.work.roll_out(study.clone(), wanted.0, wanted.1);
+                }
+                self.under_way(ui, &Again::Rollout, "Computing the rollout …");
+                false
+            }
+            _ => true,
+        }
     }
 
     fn show_detail(&mut self, ui: &mut Ui, head: HeadId, asked: Option<Format>) {
@@ -371,16 +463,16 @@ impl Pane {
                 // Ids of one kind of plot or sequence mean something else in another.
                 self.detail.view.selection = None;
                 if matches!(kind, Kind::Sequence | Kind::ByPosition) {
-                    for (at, off) in [Off::Special, Off::First].into_iter().enumerate() {
-                        if self.detail.off[at] {
-                            let ids = self.ids_of(off);
-                            self.detail.view.hidden.extend(ids);
-                        }
-                    }
+                    self.add_switched_off();
                 }
             }
             self.detail.plot.invalidate();
         }
+        if !self.is_there(ui, head, sequence.unwrap_or(0)) {
+            return;
+        }
+        // Of the sequence whose tokens are switched, which may be what was typed.
+        let queries = self.counted().map_or(0, |[(_, queries), _]| queries);
         let (Some(own), typed) = (&self.study, self.detail.typed) else {
             return;
         };
@@ -396,19 +488,8 @@ impl Pane {
             self.summary.as_deref(),
             detail.rollout.as_ref(),
             shows,
-            &positions,
+            (&positions, queries),
         ) else {
-            if kind == Kind::Similarity {
-                ui.label(RichText::new("The map appears with the roles of heads.").weak());
-                return;
-            }
-            ui.label(RichText::new("Computing the rollout …").weak());
-            let wanted = (Study::self_attention_of(head), sequence.unwrap_or(0));
-            // Only once: a note reports a failure.
-            if detail.asked != Some(wanted) {
-                detail.asked = Some(wanted);
-                self.work.roll_out(study.clone(), wanted.0, wanted.1);
-            }
             return;
         };
         let (shown, view) = (&mut detail.plot, &mut detail.view);
@@ -455,5 +536,26 @@ impl Pane {
             view.selection = None;
         }
         self.open(head);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_stay_off_in_other_heads_where_they_are_the_same() {
+        // The second token of the source as a query and as a key; the third as a key.
+        let off = BTreeSet::from([1, 5 + 1, 5 + 2]);
+        let source = [(Side::Encoder, 5), (Side::Encoder, 5)];
+        let cross = [(Side::Decoder, 8), (Side::Encoder, 5)];
+        let target = [(Side::Decoder, 8), (Side::Decoder, 8)];
+        assert_eq!(carried(&off, source, source), off);
+        // In cross-attention keys are those of the source; queries are others.
+        let keys = BTreeSet::from([8 + 1, 8 + 2]);
+        assert_eq!(carried(&off, source, cross), keys);
+        assert_eq!(carried(&keys, cross, source), BTreeSet::from([5 + 1, 5 + 2]));
+        assert!(carried(&off, source, target).is_empty());
+        assert_eq!(carried(&BTreeSet::from([7, 8 + 4]), cross, target), BTreeSet::from([7]));
     }
 }

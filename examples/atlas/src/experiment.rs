@@ -7,7 +7,7 @@ use attn_sdk::{
 };
 use eframe::egui::{Align, ComboBox, RichText, TextEdit, Ui};
 
-use crate::pane::Pane;
+use crate::{pane::Pane, stopped::Again};
 
 /// Limit of sequences per experiment in the window.
 const TRIED: usize = 100;
@@ -53,6 +53,11 @@ impl Experiments {
             }
             Err(error) => Some(error.to_string()),
         }
+    }
+
+    /// The question was stopped: it may be asked again.
+    pub(crate) fn give_up(&mut self) {
+        self.asked = None;
     }
 
     fn edges(&self) -> Edges {
@@ -165,6 +170,7 @@ impl Pane {
     pub(crate) fn ask(&mut self, question: Question) {
         if let (Some(study), Some(capturer)) = (&self.study, &self.capturer) {
             self.experiments.asked = Some(question.clone());
+            self.stopped.resumed(&Again::Experiment(question.clone()));
             self.work.answer(question, capturer.clone(), tried(study));
         }
     }

@@ -2,14 +2,18 @@
 
 use attn_sdk::TokenFilter;
 use eframe::egui::{
-    DragValue, PopupCloseBehavior, ScrollArea, Ui,
+    Button, DragValue, PopupCloseBehavior, ScrollArea, Ui,
     containers::menu::{MenuButton, MenuConfig},
+    vec2,
 };
 
 use crate::pane::Pane;
 
 /// Limit of values of a column in the menu; columns with more can be searched.
 const OFFERED: usize = 60;
+
+/// Width of the button, in points.
+const WIDTH: f32 = 100.0;
 
 /// A button that shows whether a filter is set and opens the menu.
 pub(crate) fn menu(ui: &mut Ui, pane: &mut Pane) {
@@ -22,7 +26,9 @@ pub(crate) fn menu(ui: &mut Ui, pane: &mut Pane) {
     };
     // Several values are chosen in a row.
     let stays = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
-    let (button, _) = MenuButton::new(name).config(stays).ui(ui, |ui| {
+    // As wide with either name.
+    let button = Button::new(name).min_size(vec2(WIDTH, 0.0));
+    let (button, _) = MenuButton::from_button(button).config(stays).ui(ui, |ui| {
         ui.set_min_width(230.0);
         let mut limited = filter.at_most.is_some();
         ui.horizontal(|ui| {

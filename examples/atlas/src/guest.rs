@@ -7,7 +7,7 @@ use attn_sdk::{
 };
 use eframe::egui::{Key, RichText, TextEdit, Ui};
 
-use crate::{pane::Pane, window::Atlas};
+use crate::{pane::Pane, stopped::Again, window::Atlas};
 
 /// What a pane's model takes, if it can be run.
 fn reads(pane: &Pane) -> Option<&'static str> {
@@ -72,6 +72,7 @@ impl Pane {
         if let Some(capturer) = &self.capturer
             && !self.typed.trim().is_empty()
         {
+            self.stopped.resumed(&Again::Typed);
             self.work.read(capturer.clone(), self.typed.clone());
         }
     }
@@ -83,7 +84,7 @@ impl Pane {
             return;
         };
         let mut guest = Study::new(capture, study.params());
-        guest.set_weighting(study.weighting().clone());
+        guest.set_weighting(self.weighting.clone());
         self.guest = Some(guest);
         self.place_all_again();
         self.detail.show_typed(true);
@@ -119,6 +120,7 @@ impl Pane {
             .filter(|missing| self.asked != Some((missing.1, missing.0)))
         {
             self.asked = Some((sequence, head));
+            self.stopped.resumed(&Again::Placing);
             self.placed.retain(|(of, _), _| of.is_none());
             let (study, capture) = (study.clone(), study.capture().clone());
             return self.work.place(study, capture, Some(sequence), [head].into(), first);
@@ -126,6 +128,7 @@ impl Pane {
         if let Some(guest) = self.guest.as_ref().filter(|_| !self.stale.is_empty()) {
             let (study, capture) = (study.clone(), guest.capture().clone());
             let heads = std::mem::take(&mut self.stale);
+            self.stopped.resumed(&Again::Placing);
             self.work.place(study, capture, None, heads, first);
         }
     }

@@ -4,12 +4,12 @@ use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
 use attn_sdk::{
     LayerValues, Study, Subset,
     core::HeadId,
-    render::{Plot, ViewState, plot::deferred, state::Shared},
+    render::{Plot, ViewState, control::Key, plot::deferred, state::Shared},
     study::gallery::{head_file_name, values_file_name},
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 
-use crate::{actions::Action, pane::Pane};
+use crate::{actions::Action, pane::Pane, stopped::Again};
 
 /// An inset: its title, its file name, and whether it follows the search of the main plot.
 pub(crate) struct Inset {
@@ -65,6 +65,11 @@ impl Shown {
         }
     }
 
+    /// Acts as if a key were pressed in the plot.
+    pub(crate) fn press(&mut self, key: Key) {
+        self.plot.press(key);
+    }
+
     /// Takes theme and colors from the main plot. Selections stay its own, since its points have other numbers; so does the search
     /// where all points match.
     fn follow(&mut self, view: &ViewState) {
@@ -100,9 +105,9 @@ pub(crate) fn chosen(pane: &Pane) -> Option<(HeadId, Vec<u32>)> {
 /// The menu that opens insets.
 pub(crate) fn offer(ui: &mut Ui, pane: &Pane) -> Option<Action> {
     let mut asked = None;
-    ui.menu_button("Project", |ui| {
+    ui.menu_button("Project a part", |ui| {
         let button = ui
-            .add_enabled(chosen(pane).is_some(), Button::new("Selection"))
+            .add_enabled(chosen(pane).is_some(), Button::new("Project the selection"))
             .on_hover_text("Projects only the selected points, or the search matches in the open head")
             .on_disabled_hover_text("Select points with a box (b) or a lasso (l), or open a head and search");
         if button.clicked() {
@@ -111,7 +116,7 @@ pub(crate) fn offer(ui: &mut Ui, pane: &Pane) -> Option<Action> {
         }
         let layer = pane.view.open.is_some() && pane.capturer.is_some();
         let button = ui
-            .add_enabled(layer, Button::new("Values of the layer"))
+            .add_enabled(layer, Button::new("Project the values of the layer"))
             .on_hover_text("Projects the values of all heads of the open head's layer, in one space")
             .on_disabled_hover_text(
                 "Open a head of a model: values need its output matrices, which a capture does not hold",
@@ -125,16 +130,18 @@ pub(crate) fn offer(ui: &mut Ui, pane: &Pane) -> Option<Action> {
 }
 
 /// Projects the selected points alone, or the search matches.
-pub(crate) fn project_selection(pane: &Pane) {
+pub(crate) fn project_selection(pane: &mut Pane) {
     if let Some((head, ids)) = chosen(pane) {
-        pane.make_inset(move |study, _, progress| Ok(Inset::points(study.clone(), study.subset(head, ids, progress)?)));
+        pane.make_inset(Again::ProjectSelection, move |study, _, progress| {
+            Ok(Inset::points(study.clone(), study.subset(head, ids, progress)?))
+        });
     }
 }
 
 /// Projects the values of the open head's layer.
-pub(crate) fn project_values(pane: &Pane) {
+pub(crate) fn project_values(pane: &mut Pane) {
     let Some(head) = pane.view.open else { return };
-    pane.make_inset(move |study, capturer, progress| {
+    pane.make_inset(Again::ProjectValues, move |study, capturer, progress| {
         let capturer = capturer.ok_or("values of a layer: expected a model, found only a capture")?;
         let weights = capturer.model().head_weights()?;
         let values = study.layer_values(head.attention, head.layer, &weights, progress)?;

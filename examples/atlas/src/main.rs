@@ -31,6 +31,7 @@ mod pane;
 mod selection;
 mod session;
 mod source;
+mod stopped;
 mod summary;
 mod weighting;
 mod window;
@@ -56,6 +57,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let what = options.what();
     if options.out.is_none() && !options.checkpoint_info && examples_common::has_display() {
+        options.check_window()?;
         return window::open(window::Start::What(what), options);
     }
     let source = what.source()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
-    Edges, GalleryParams, TokenFilter,
+    Edges, GalleryParams, SwitchedOff, TokenFilter,
     core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
     models::control::Control,
@@ -30,7 +30,7 @@ use crate::source::{Reads, Subject, What};
 #[command(version)]
 pub(crate) struct Options {
     /// A session that the window saved: opens it as it was
-    #[arg(value_name = "SESSION", conflicts_with_all = ["model", "embedded", "checkpoints", "text", "ids", "images", "sounds", "open", "out"])]
+    #[arg(value_name = "SESSION", exclusive = true)]
     pub(crate) session: Option<PathBuf>,
     /// Folder of a model, GGUF file, or name in the local cache of the hub [default: an embedded model]
     #[arg(long, value_name = "DIR")]
@@ -100,6 +100,18 @@ pub(crate) struct Options {
     /// punctuation, patch-row, patch-column, attended-nearest, trustworthiness, continuity, neighbors-kept, or a column of the data such as upos
     #[arg(long, value_name = "NAME", default_value = "query-key")]
     pub(crate) color: String,
+    /// Sizes of points in plots of one head: norm, or another number of --color
+    #[arg(long, value_name = "NAME")]
+    pub(crate) size_by: Option<String>,
+    /// Draws lines around dense regions in plots of one head, named by what most points inside are
+    #[arg(long)]
+    pub(crate) contours: bool,
+    /// Draws every flow of at least 0.1 over an image, in place of the strongest of each patch
+    #[arg(long)]
+    pub(crate) all_flows: bool,
+    /// Switches tokens off in every sequence: special or first; repeatable. The others share their attention
+    #[arg(long, value_name = "TOKENS", value_parser = ["special", "first"])]
+    pub(crate) switch_off: Vec<String>,
     /// Draws image patches in place of points: outlined, tinted or plain
     #[arg(long, value_name = "STYLE")]
     pub(crate) patches: Option<PatchStyle>,
@@ -243,10 +255,51 @@ impl Options {
             typed: self.place.clone(),
             values: self.values,
             matches: self.matches_alone,
+            off: self.off(),
             ablate: self.ablate.clone(),
             knock_out: self.knock_out.clone(),
             state: self.view(),
             formats: formats.map(|(format, _)| format).collect(),
+        }
+    }
+
+    /// Refuses what a window does not do.
+    pub(crate) fn check_window(&self) -> Result<(), String> {
+        if self.head.len() > 1 {
+            return Err(format!(
+                "--head: a window opens one head, found {}; with --out DIR all of them are plotted",
+                self.head.len()
+            ));
+        }
+        let files = [
+            ("--ablate", !self.ablate.is_empty()),
+            ("--knock-out", !self.knock_out.is_empty()),
+            ("--patch", self.patch.is_some()),
+            ("--svg", self.svg),
+            ("--csv", self.csv),
+            ("--values", self.values),
+            ("--matches-alone", self.matches_alone),
+        ];
+        let given: Vec<&str> = files
+            .into_iter()
+            .filter(|(_, given)| *given)
+            .map(|(name, _)| name)
+            .collect();
+        if given.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{}: a window has buttons and menus for it; add --out DIR to write files",
+            given.join(", ")
+        ))
+    }
+
+    /// Which tokens are switched off.
+    pub(crate) fn off(&self) -> SwitchedOff {
+        let off = |name: &str| self.switch_off.iter().any(|other| other == name);
+        SwitchedOff {
+            special: off("special"),
+            first: off("first"),
         }
     }
 
@@ -273,6 +326,9 @@ impl Options {
             },
             color: ColorChoice::from(self.color.as_str()),
             search: self.search.clone(),
+            size_by: self.size_by.clone(),
+            contours: self.contours,
+            all_flows: self.all_flows,
             patches: self.patches,
             ..Shared::default()
         })
@@ -288,6 +344,21 @@ fn embedded_model(name: &str) -> Result<EmbeddedModel, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_refuses_what_only_files_have() {
+        let parse = |words: &[&str]| Options::try_parse_from(std::iter::once("atlas").chain(words.iter().copied()));
+        let checked = |words: &[&str]| parse(words).unwrap().check_window();
+        let fine = ["--head", "1:2", "--weighting", "value", "--sequence", "3", "--dark"];
+        assert_eq!(checked(&fine), Ok(()));
+        let error = checked(&["--svg", "--ablate", "0:1"]).unwrap_err();
+        assert!(error.starts_with("--ablate, --svg: "), "{error}");
+        let error = checked(&["--head", "1:2", "--head", "0:0"]).unwrap_err();
+        assert!(error.starts_with("--head: a window opens one head, found 2"), "{error}");
+        // A session holds everything.
+        assert!(parse(&["session.json"]).is_ok());
+        assert!(parse(&["session.json", "--dark"]).is_err());
+    }
 
     #[test]
     fn names_of_columns_may_hold_the_sign() {

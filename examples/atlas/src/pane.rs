@@ -9,8 +9,8 @@ use std::{
 
 use attn_egui::{Bookmarks, Exports, Notes, SceneView, TextTable};
 use attn_sdk::{
-    Checkpoints, PlacedTokens, Progress, Study, Summary, TokenFilter,
-    core::HeadId,
+    Checkpoints, PlacedTokens, Progress, Study, Summary, TokenFilter, Weighting,
+    core::{HeadId, LayerHead},
     models::{Capturer, Checkpoint},
     project::AtlasParams,
     render::{Format, Pick, Plot, ViewState, control::Event, plot::over},
@@ -26,6 +26,8 @@ use crate::{
     selection::Selected,
     session::{Fingerprint, Look, Saved},
     source::What,
+    stopped::{Again, Stopped},
+    weighting,
     work::Work,
 };
 
@@ -33,18 +35,14 @@ use crate::{
 const FILTER: &str = "filter";
 const SEQUENCE: &str = "sequence";
 
-/// What is done again to go on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Again {
-    Projection,
-    Source,
-}
-
 /// One model and its view state.
 pub(crate) struct Pane {
     pub(crate) name: String,
     /// What was opened, for sessions; `None` for a control model.
     pub(crate) what: Option<What>,
+    /// Where its data come from, and the parameters it was opened with.
+    pub(crate) source: Source,
+    pub(crate) first_params: AtlasParams,
     /// Where its capture is kept; `None`: in memory.
     pub(crate) folder: Option<PathBuf>,
     /// The model that reads, if it can be run again.
@@ -66,6 +64,8 @@ pub(crate) struct Pane {
     pub(crate) plot: SceneView,
     pub(crate) detail: Detail,
     pub(crate) table: TextTable,
+    /// The chosen weighting of attention.
+    pub(crate) weighting: Weighting,
     /// Filter of drawn tokens.
     pub(crate) filter: TokenFilter,
     /// Filter and sequence as the view had them last: another value was brought back by undo or redo.
@@ -94,7 +94,7 @@ pub(crate) struct Pane {
     pub(crate) notes: Notes,
     pub(crate) failure: Option<String>,
     /// What was stopped, and how it goes on.
-    pub(crate) stopped: Option<(String, Again)>,
+    pub(crate) stopped: Stopped,
     /// Arrival of the first head that is not drawn yet, and whether it replaces a draft.
     pub(crate) waiting: Option<Instant>,
     pub(crate) moves: bool,
@@ -102,6 +102,9 @@ pub(crate) struct Pane {
     /// What a session says of the data, and how it looked at them, until they are there.
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) restored: Option<Look>,
+    /// The weighting and the head to begin with, by their names.
+    pub(crate) first_weighting: Option<String>,
+    first_head: Option<LayerHead>,
     /// Whether that is of a session, else of the command line.
     pub(crate) from_session: bool,
 }
@@ -124,6 +127,8 @@ impl Pane {
             what,
             folder: folder.clone(),
             model: source.checkpoint().cloned(),
+            source: source.clone(),
+            first_params: params.clone(),
             work: Work::start(source, params, folder, context),
             study: None,
             incoming: None,
@@ -136,6 +141,7 @@ impl Pane {
             plot,
             detail: Detail::new(state),
             table: TextTable::default(),
+            weighting: Weighting::default(),
             filter: TokenFilter::default(),
             kept: BTreeMap::new(),
             sequence: None,
@@ -153,12 +159,14 @@ impl Pane {
             exports: Exports::new(out),
             notes: Notes::default(),
             failure: None,
-            stopped: None,
+            stopped: Stopped::default(),
             waiting: None,
             moves: false,
             bookmarks: Bookmarks::default(),
             fingerprint: None,
             restored: None,
+            first_weighting: None,
+            first_head: None,
             from_session: false,
         }
     }
@@ -172,6 +180,24 @@ impl Pane {
         self.detail.set_kind(saved.kind);
         self.typed = saved.typed;
         self.bookmarks = saved.bookmarks;
+        (self.first_weighting, self.first_head) = (saved.weighting, saved.head);
+        self.detail.set_off(saved.off);
+    }
+
+    /// Once all data are there, what a session or the command line asks for beside how they are looked at.
+    pub(crate) fn start(&mut self) {
+        if let Some(name) = self.first_weighting.take() {
+            weighting::set(self, &name);
+        }
+        let head = self.first_head.take().zip(self.study.as_ref());
+        match head.map(|(name, study)| study.find_head(name)) {
+            Some(Ok(head)) => self.open(head),
+            Some(Err(error)) => self.notes.push(error.to_string()),
+            None => {}
+        }
+        if !self.typed.trim().is_empty() {
+            self.read_typed();
+        }
     }
 
     /// Sets the filter of drawn tokens; all are drawn if the data has no such columns.
@@ -235,7 +261,9 @@ impl Pane {
         if self.view.open != Some(head) {
             self.view.open_head(head);
         }
-        self.view.hidden.clone_from(self.detail.hidden());
+        if let Some(hidden) = self.detail.hidden(false) {
+            self.view.hidden.clone_from(hidden);
+        }
         self.choose(self.sequence);
     }
 
@@ -263,6 +291,7 @@ impl Pane {
         if sequence.is_some() && sequence != self.sequence {
             self.detail.show_typed(false);
             self.detail.forget();
+            self.view.hidden.clear();
         }
         self.sequence = sequence.or(self.sequence);
         if let (Some(study), Some(head), Some(sequence)) = (&self.study, self.view.open, sequence) {
@@ -278,11 +307,12 @@ impl Pane {
             .zip(self.study.as_ref())
             .and_then(|(head, study)| study.place(head, pick.id));
         if let Some(place) = place {
+            self.detail.show_typed(false);
             if self.sequence != Some(place.sequence) {
                 self.detail.forget();
+                self.view.hidden.clear();
             }
             self.sequence = Some(place.sequence);
-            self.detail.show_typed(false);
             self.table.scroll_to(place.sequence);
         }
         self.view.selection = Some(pick);
@@ -290,15 +320,17 @@ impl Pane {
 
     /// Computes an inset of the current view.
     pub(crate) fn make_inset(
-        &self,
+        &mut self,
+        again: Again,
         make: impl FnOnce(&Study, Option<&Capturer>, &dyn Progress) -> Result<Inset, Box<dyn std::error::Error>>
         + Send
         + 'static,
     ) {
         if let Some(study) = self.study.clone() {
             let capturer = self.capturer.clone();
+            self.stopped.resumed(&again);
             self.work
-                .make_inset(move |progress| make(&study, capturer.as_deref(), progress));
+                .make_inset(again, move |progress| make(&study, capturer.as_deref(), progress));
         }
     }
 
@@ -310,6 +342,12 @@ impl Pane {
         inset::show(ui, self);
     }
 
+    /// Notes which characters plots show as boxes.
+    pub(crate) fn note_missing_characters(&mut self) {
+        let note = self.plot.missing_note().or_else(|| self.detail.missing_note());
+        self.notes.keep("characters", note);
+    }
+
     /// Exports the matrix or the open head, or its data.
     pub(crate) fn export(&mut self, format: Format) {
         let Some(study) = &self.study else { return };
@@ -317,7 +355,8 @@ impl Pane {
             Some(head) => format!("head-{}", head_file_name(study, head)),
             None => "matrix".into(),
         };
-        let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
+        let placed = (&self.placed, self.detail.hidden(true));
+        let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, placed);
         self.exports.plot(&what, format, &plot, &self.view, Some(&self.plot));
     }
 
@@ -339,11 +378,13 @@ impl Pane {
         let Some(study) = &self.study else {
             ui.centered_and_justified(|ui| match &self.failure {
                 Some(failure) => ui.label(failure),
+                None if self.stopped.holds(&Again::Source) => ui.label("Stopped."),
                 None => ui.label(RichText::new("Running the model …").weak()),
             });
             return false;
         };
-        let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, &self.placed);
+        let placed = (&self.placed, self.detail.hidden(true));
+        let plot = plot(study, self.checkpoints.as_ref(), self.checkpoint, placed);
         let shown = self.plot.show(ui, &mut self.view, &plot);
         drop(plot);
         let chosen = shown.events.iter().rev().find_map(|event| match event {
@@ -360,12 +401,18 @@ impl Pane {
     }
 }
 
+/// Placed tokens, and which of those that were typed are switched off.
+type Placed<'a> = (
+    &'a BTreeMap<(Option<usize>, HeadId), PlacedTokens>,
+    Option<&'a BTreeSet<u32>>,
+);
+
 /// The matrix or the open head, at a checkpoint, with placed tokens.
 fn plot<'a>(
     study: &'a Study,
     checkpoints: Option<&'a Checkpoints>,
     checkpoint: f32,
-    placed: &'a BTreeMap<(Option<usize>, HeadId), PlacedTokens>,
+    (placed, typed_off): Placed<'a>,
 ) -> impl Plot + 'a {
     let plot: Box<dyn Plot + 'a> = match checkpoints {
         Some(checkpoints) => Box::new(checkpoints.at(checkpoint)),
@@ -373,6 +420,16 @@ fn plot<'a>(
     };
     over(plot, move |scene, view| {
         let colors = view.colors();
-        placed.values().for_each(|tokens| tokens.draw(scene, &colors));
+        for ((of, _), tokens) in placed {
+            let off = match of {
+                Some(_) => Some(&view.hidden),
+                None => typed_off,
+            };
+            // What has no line to leave out is drawn as it is.
+            let left = off
+                .filter(|off| !off.is_empty())
+                .and_then(|off| tokens.without(off).ok());
+            left.as_ref().unwrap_or(tokens).draw(scene, &colors);
+        }
     })
 }

@@ -1,4 +1,4 @@
-//! What a selection answers: what its points have in common, what they look at, what looks at them, and the neighbors of a point.
+//! What a selection answers: what its points have in common, what they attend to, what attends to them, and the neighbors of a point.
 //! A box, a lasso, a search in an open head and a click select.
 
 use attn_sdk::{
@@ -9,7 +9,7 @@ use attn_sdk::{
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
-use crate::{actions::Action, inset, pane::Pane};
+use crate::{actions::Action, inset, pane::Pane, stopped::Again};
 
 /// Neighbors that are listed.
 const NEIGHBORS: usize = 10;
@@ -80,6 +80,7 @@ impl Pane {
                 ..Selected::default()
             };
             if let Some(head) = head {
+                self.stopped.resumed(&Again::Selection);
                 self.work.answer_selection(study.clone(), key, head, ids);
             }
         }
@@ -90,6 +91,7 @@ impl Pane {
         if self.selected.point != point {
             (self.selected.point, self.selected.near) = (point, Vec::new());
             if let Some(pick) = point {
+                self.stopped.resumed(&Again::Neighbors);
                 self.work.find_near(study.clone(), pick, NEIGHBORS);
             }
         }
@@ -124,10 +126,10 @@ pub(crate) fn show(ui: &mut Ui, pane: &mut Pane) -> Option<Action> {
     asked
 }
 
-fn about(ui: &mut Ui, pane: &Pane) -> Option<Action> {
+fn about(ui: &mut Ui, pane: &mut Pane) -> Option<Action> {
     let selected = &pane.selected;
     let Some(summary) = &selected.summary else {
-        ui.label(RichText::new("Counting …").weak());
+        pane.under_way(ui, &Again::Selection, "Counting …");
         return None;
     };
     let name = pane
@@ -142,7 +144,7 @@ fn about(ui: &mut Ui, pane: &Pane) -> Option<Action> {
         ui.label(RichText::new("No token, position or column is more frequent here than elsewhere.").weak());
     } else {
         Grid::new("traits").num_columns(4).striped(true).show(ui, |ui| {
-            for title in ["what they are", "", "points", "by chance"] {
+            for title in ["what they are", "", "points", "chance level"] {
                 ui.label(RichText::new(title).strong());
             }
             ui.end_row();
@@ -158,10 +160,10 @@ fn about(ui: &mut Ui, pane: &Pane) -> Option<Action> {
         });
     }
     match &selected.attention {
-        None => _ = ui.label(RichText::new("Reading attention …").weak()),
+        None => pane.under_way(ui, &Again::Selection, "Reading attention …"),
         Some(attention) => {
-            attended(ui, "The selected queries look at", &attention.looked_at);
-            attended(ui, "What looks at the selected keys", &attention.looked_from);
+            attended(ui, "The selected queries attend to", &attention.looked_at);
+            attended(ui, "What attends to the selected keys", &attention.looked_from);
             if let (Some(received), Some(chance)) = (attention.received, attention.received_by_chance) {
                 ui.label(format!(
                     "A selected key gets {received:.3} of a query's attention (uniform {chance:.3})."

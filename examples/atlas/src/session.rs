@@ -8,10 +8,15 @@ use std::{
 };
 
 use attn_egui::{Bookmarks, FoldPanel, open_session, save_session};
-use attn_sdk::{TokenFilter, core::Capture, project::AtlasParams, render::ViewState};
+use attn_sdk::{
+    Error as StudyError, SwitchedOff, TokenFilter,
+    core::{Capture, LayerHead},
+    project::AtlasParams,
+    render::{ViewState, state::ColorChoice},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{detail::Kind, options::Projection, pane::Pane, source::What, window::Atlas};
+use crate::{detail::Kind, options::Projection, pane::Pane, source::What, weighting, window::Atlas};
 
 /// The name of the program in its sessions.
 const PROGRAM: &str = "atlas";
@@ -48,6 +53,14 @@ pub(crate) struct Saved {
     pub(crate) typed: String,
     #[serde(default)]
     pub(crate) bookmarks: Bookmarks<Look>,
+    /// The name of the weighting of attention.
+    #[serde(default)]
+    pub(crate) weighting: Option<String>,
+    /// A head to open and tokens to switch off, in the words of the command line.
+    #[serde(skip)]
+    pub(crate) head: Option<LayerHead>,
+    #[serde(skip)]
+    pub(crate) off: SwitchedOff,
 }
 
 /// How a model is looked at.
@@ -160,18 +173,44 @@ impl Pane {
         let exists = |head: &attn_sdk::core::HeadId| {
             study.is_some_and(|study| study.capture().model().heads().any(|other| other == *head))
         };
-        self.view = look.view;
+        self.view = look.view.clone();
         self.detail.set_hidden(self.view.hidden.clone());
         if self.view.open.is_some_and(|head| !exists(&head)) {
             self.view.close_head();
         }
-        self.draw(look.filter);
+        let filter = self.known(&look);
+        self.draw(filter);
         let sequences = self.study.as_ref().map_or(0, |study| study.capture().sequences().len());
         if let Some(sequence) = look.sequence.filter(|sequence| *sequence < sequences) {
             self.sequence = Some(sequence);
             self.table.scroll_to(sequence);
         }
         self.refresh();
+    }
+
+    /// Notes what the data do not have of colors, sequences and values of columns, and leaves it out; returns the filter.
+    fn known(&mut self, look: &Look) -> TokenFilter {
+        let Some(study) = &self.study else {
+            return look.filter.clone();
+        };
+        let color = &mut self.view.shared.color;
+        if let Some(name) = color.name().map(str::to_owned)
+            && !study.has_color(color)
+        {
+            let names = study.color_names();
+            self.notes.push(StudyError::NoColor { name, names }.to_string());
+            *color = ColorChoice::Role;
+        }
+        if let Some(Err(error)) = look.sequence.map(|sequence| study.find_sequence(sequence + 1)) {
+            self.notes.push(error.to_string());
+        }
+        match study.check_filter(&look.filter) {
+            Ok(()) => look.filter.clone(),
+            Err(error) => {
+                self.notes.push(format!("All tokens are drawn: {error}"));
+                TokenFilter::default()
+            }
+        }
     }
 
     /// A short name for how it is looked at.
@@ -217,6 +256,13 @@ impl Pane {
             kind: self.detail.kind(),
             typed: if typed { self.typed.clone() } else { String::new() },
             bookmarks: self.bookmarks.clone(),
+            weighting: Some(
+                self.first_weighting
+                    .clone()
+                    .unwrap_or_else(|| weighting::name(&self.weighting).to_owned()),
+            ),
+            head: None,
+            off: SwitchedOff::default(),
         })
     }
 }

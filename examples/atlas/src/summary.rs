@@ -12,7 +12,7 @@ use attn_sdk::{
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
-use crate::{experiment, pane::Pane};
+use crate::{experiment, pane::Pane, stopped::Again};
 
 /// Limit of heads named per finding.
 const NAMED: usize = 16;
@@ -30,9 +30,14 @@ pub(crate) enum Ask {
 /// Shows the page, with the scores of the compared model, and returns the request of a click.
 pub(crate) fn show(ui: &mut Ui, pane: &mut Pane, other: Option<&Summary>) -> Option<Ask> {
     let Some(summary) = pane.summary.clone() else {
-        ui.label(RichText::new("The roles of heads appear here as soon as the model has read the data.").weak());
+        let words = "The roles of heads appear here as soon as the model has read the data.";
+        pane.under_way(ui, &Again::Roles, words);
         return None;
     };
+    if !pane.is_last_checkpoint() {
+        let words = "Roles, scores and experiments on this page are those of the last checkpoint.";
+        ui.label(RichText::new(words).weak());
+    }
     let Some(head) = pane.view.open.or(pane.plot.interaction().head) else {
         if let Some(kind) = export_menu(ui, &Format::NUMBERS) {
             pane.exports.table("summary", kind, &summary.table());
@@ -164,7 +169,7 @@ fn of_head(ui: &mut Ui, pane: &Pane, summary: &Summary, other: Option<&Summary>,
         ui.label("No known role.");
     }
     for label in &known.labels {
-        ui.label(RichText::new(label.role.name()).strong());
+        ui.label(RichText::new(label.name()).strong());
         ui.label(&label.reason);
     }
     for anomaly in summary.anomalies.iter().filter(|anomaly| anomaly.head == head) {

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc};
 
 use attn_sdk::{Weighting, models::Capturer};
-use eframe::egui::Ui;
+use eframe::egui::{RichText, Ui};
 
 use crate::pane::Pane;
 
@@ -22,20 +22,29 @@ pub(crate) fn of(name: &str, capturer: Option<&Capturer>) -> Result<Weighting, B
     })
 }
 
-/// The choice of the weighting.
-pub(crate) fn choice(ui: &mut Ui, pane: &mut Pane) {
-    let Some(study) = &pane.study else { return };
-    let now = match study.weighting() {
+/// The name of a weighting.
+pub(crate) fn name(weighting: &Weighting) -> &'static str {
+    match weighting {
         Weighting::Attention => NAMES[0],
         Weighting::Value => NAMES[1],
         Weighting::Output(_) => NAMES[2],
-    };
+    }
+}
+
+/// The choice of the weighting.
+pub(crate) fn choice(ui: &mut Ui, pane: &mut Pane) {
+    let Some(study) = &pane.study else { return };
+    let now = name(&pane.weighting);
+    let applied = name(study.weighting()) == now;
     let mut chosen = now;
     ui.horizontal(|ui| {
         ui.label("Weighting")
             .on_hover_text("Raw weights, or times the norm of the value or of its contribution to the residual stream");
         for name in NAMES {
             ui.selectable_value(&mut chosen, name, name);
+        }
+        if !applied {
+            ui.label(RichText::new("at the last checkpoint, whose output matrices are read; raw weights here").weak());
         }
     });
     if chosen != now {
@@ -47,11 +56,33 @@ pub(crate) fn choice(ui: &mut Ui, pane: &mut Pane) {
 pub(crate) fn set(pane: &mut Pane, name: &str) {
     match of(name, pane.capturer.as_deref()) {
         Ok(weighting) => {
-            for study in pane.study.iter_mut().chain(&mut pane.guest) {
-                study.set_weighting(weighting.clone());
-            }
+            pane.weighting = weighting;
+            pane.weigh();
+            // So are the lines of what is placed.
+            pane.place_all_again();
             pane.refresh();
         }
         Err(error) => pane.notes.push(error.to_string()),
+    }
+}
+
+impl Pane {
+    /// Applies the weighting to what is shown.
+    pub(crate) fn weigh(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.set_weighting(&self.weighting);
+        }
+        let here = match &self.weighting {
+            Weighting::Output(_) if !self.is_last_checkpoint() => Weighting::Attention,
+            other => other.clone(),
+        };
+        let incoming = self.incoming.as_mut().map(|(study, _)| &mut **study);
+        for study in self.study.iter_mut().chain(incoming) {
+            study.set_weighting(here.clone());
+        }
+        // The last checkpoint reads it.
+        if let Some(guest) = &mut self.guest {
+            guest.set_weighting(self.weighting.clone());
+        }
     }
 }

@@ -51,7 +51,12 @@ pub(crate) fn open(start: Start, options: &Options) -> Result<(), Box<dyn Error>
         Start::What(what) => (first_session(what, options), None),
     };
     for pane in &session.panes {
-        pane.what.source()?;
+        let source = pane.what.source()?;
+        let model = source.checkpoint().and_then(|model| model.describe().model);
+        // A session names no head in words.
+        if let (Some(model), Some(_)) = (model, &pane.head) {
+            options.gallery().check_model(&model)?;
+        }
     }
     let native = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
@@ -99,6 +104,9 @@ fn first_session(what: What, options: &Options) -> Session {
             kind: crate::detail::Kind::default(),
             typed: options.place.clone().unwrap_or_default(),
             bookmarks: Default::default(),
+            weighting: Some(options.weighting.clone()),
+            head: options.head.first().copied(),
+            off: options.off(),
         }],
         active: 0,
         projection: options.projection,
@@ -144,6 +152,7 @@ impl eframe::App for Atlas {
         let context = ui.ctx().clone();
         for pane in &mut self.panes {
             pane.listen(&context);
+            pane.agree();
         }
         self.welcome(&context);
         apply_theme(&context, &self.panes[0].view);
@@ -156,7 +165,7 @@ impl eframe::App for Atlas {
         let keys = self.keys(&context);
         let bars = Panel::top("tools").show(ui, |ui| self.bars(ui)).inner;
         asked = bars.or(asked);
-        Panel::bottom("status").show(ui, |ui| self.status(ui, &mut asked));
+        Panel::bottom("status").show(ui, |ui| self.status(ui));
         let mut panels = self.panels.clone();
         panels.sequences.show(ui, "sequences", |ui| self.sequences(ui));
         panels.about.show(ui, "about", |ui| {
@@ -185,6 +194,7 @@ impl eframe::App for Atlas {
         }
         for pane in &mut self.panes {
             pane.show_inset(ui, &self.state);
+            pane.note_missing_characters();
         }
     }
 }
@@ -254,7 +264,7 @@ impl Atlas {
     }
 
     /// The line at the foot: progress, the last file, new text. It is there whether or not something runs.
-    fn status(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
+    fn status(&mut self, ui: &mut Ui) {
         for pane in &mut self.panes {
             checkpoints::slider(ui, pane);
         }
@@ -264,13 +274,13 @@ impl Atlas {
             let size = vec2(PROGRESS.min(0.5 * ui.available_width()), ui.spacing().interact_size.y);
             ui.allocate_ui(size, |ui| {
                 ui.set_min_size(size);
-                ui.horizontal(|ui| self.progress(ui, asked));
+                ui.horizontal(|ui| self.progress(ui));
             });
             self.active().exports.show(ui);
         });
     }
 
-    fn progress(&mut self, ui: &mut Ui, asked: &mut Option<Action>) {
+    fn progress(&mut self, ui: &mut Ui) {
         if let Some((pane, _)) = &self.coming
             && !pane.work.jobs.running().is_empty()
         {
@@ -284,15 +294,11 @@ impl Atlas {
         let index = self.panes.iter().position(busy).unwrap_or(self.active);
         let pane = &mut self.panes[index];
         if let Some(job) = pane.work.jobs.show_line(ui) {
-            let projecting = pane.work.is_main(job) && !pane.work.is_opening();
-            pane.stopped_by_user(projecting);
-        } else if let Some((what, _)) = &pane.stopped
-            && !pane.work.is_running()
+            pane.stopped_by_user(job);
+        } else if pane.work.jobs.running().is_empty()
+            && let Some(again) = pane.stopped.show(ui)
         {
-            ui.label(what);
-            if ui.button("Go on").clicked() {
-                *asked = Some(Action::GoOn);
-            }
+            pane.go_on_with(&again, ui.ctx());
         }
     }
 
@@ -317,6 +323,14 @@ impl Atlas {
                 _ => (sequence.encoder.len() + sequence.decoder.len()).to_string(),
             }
         };
+        let drawn = study.sequences().len();
+        if drawn < sequences.len() {
+            let words = format!(
+                "{drawn} of {} are among the points; a click places another",
+                sequences.len()
+            );
+            ui.label(RichText::new(words).weak());
+        }
         let shown = pane
             .table
             .show(ui, &["sequence", "tokens"], sequences.len(), pane.sequence, cell);

@@ -1,7 +1,12 @@
 //! Jobs of the window, each on its own thread: capture, roles of heads, projection; beside them new points, experiments, insets
 //! and rollouts.
 
-use std::{collections::BTreeSet, error::Error, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use attn_egui::{Job, JobId, Jobs};
 use attn_sdk::{
@@ -27,6 +32,7 @@ use crate::{
     experiment::Answered,
     inset::Inset,
     selection::{self, Found},
+    stopped::Again,
 };
 
 /// A message of a job.
@@ -72,6 +78,8 @@ pub(crate) struct Work {
     pub(crate) priority: Arc<Priority>,
     /// The job that places tokens.
     placing: Option<JobId>,
+    /// What each job does.
+    tasks: BTreeMap<JobId, Again>,
 }
 
 impl Work {
@@ -85,15 +93,38 @@ impl Work {
             number: 0,
             priority: Arc::default(),
             placing: None,
+            tasks: [(id, Again::Source)].into(),
         }
+    }
+
+    /// Starts a job.
+    pub(crate) fn run(
+        &mut self,
+        again: Again,
+        name: &str,
+        work: impl FnOnce(&Job<News>) -> Result<(), Box<dyn Error>> + Send + 'static,
+    ) -> JobId {
+        let job = self.jobs.start(name, work);
+        self.tasks.insert(job, again);
+        job
+    }
+
+    /// What a job does; `None` if it has ended.
+    pub(crate) fn again(&self, job: JobId) -> Option<Again> {
+        self.tasks.get(&job).cloned()
+    }
+
+    /// Forgets a job.
+    pub(crate) fn ended(&mut self, job: JobId) {
+        self.tasks.remove(&job);
     }
 
     /// Opens another source in the same window: the checkpoints of a training under other parameters.
     pub(crate) fn reopen(&mut self, source: Source, capturer: Option<Arc<Capturer>>, params: AtlasParams) {
         self.jobs.stop(self.source);
-        self.source = self
-            .jobs
-            .start("model", move |job| open(source, capturer, &params, None, job));
+        self.source = self.run(Again::Source, "model", move |job| {
+            open(source, capturer, &params, None, job)
+        });
     }
 
     /// Whether a job is what the window is about: it opens the source or projects.
@@ -126,7 +157,7 @@ impl Work {
         self.number += 1;
         let (number, priority) = (self.number, self.priority.clone());
         let (capture, params) = (study.capture().clone(), study.params().clone());
-        self.projection = Some(self.jobs.start("projection", move |job| {
+        self.projection = Some(self.run(Again::Projection, "projection", move |job| {
             // Finished heads are cached beside the capture, so that a stopped projection resumes.
             let cache = AtlasCache::beside(&capture).unwrap_or_else(|error| {
                 job.send(News::Note(format!("Projections are not cached: {error}")));
@@ -148,8 +179,8 @@ impl Work {
     }
 
     /// Finds the roles of heads, which need no projection.
-    pub(crate) fn summarize(&self, capture: Capture, capturer: Option<Arc<Capturer>>) {
-        self.jobs.start("roles", move |job| {
+    pub(crate) fn summarize(&mut self, capture: Capture, capturer: Option<Arc<Capturer>>) {
+        self.run(Again::Roles, "roles", move |job| {
             let summary = Summary::new(&capture, capturer.as_deref(), &SummaryParams::default(), job)?;
             job.send(News::Summary(Box::new(summary)));
             Ok(())
@@ -157,8 +188,8 @@ impl Work {
     }
 
     /// Captures a typed text or image.
-    pub(crate) fn read(&self, capturer: Arc<Capturer>, text: String) {
-        self.jobs.start("new text", move |job| {
+    pub(crate) fn read(&mut self, capturer: Arc<Capturer>, text: String) {
+        self.run(Again::Typed, "new text", move |job| {
             job.send(News::Typed(Box::new(read_typed(&capturer, &text, job)?)));
             Ok(())
         });
@@ -177,7 +208,7 @@ impl Work {
         if let Some(job) = self.placing {
             self.jobs.stop(job);
         }
-        self.placing = Some(self.jobs.start("new points", move |job| {
+        self.placing = Some(self.run(Again::Placing, "new points", move |job| {
             // Made anew: layouts may have changed since.
             let placers = Placers::default();
             let (open, others): (Vec<HeadId>, Vec<HeadId>) = heads.into_iter().partition(|head| Some(*head) == first);
@@ -190,17 +221,17 @@ impl Work {
     }
 
     /// Runs an experiment.
-    pub(crate) fn answer(&self, question: Question, capturer: Arc<Capturer>, sequences: Vec<Sequence>) {
-        self.jobs.start("experiment", move |job| {
+    pub(crate) fn answer(&mut self, question: Question, capturer: Arc<Capturer>, sequences: Vec<Sequence>) {
+        self.run(Again::Experiment(question.clone()), "experiment", move |job| {
             let answer = question.answer(&capturer, &sequences, &ExperimentParams::default(), job);
             job.send(News::Answer(Box::new((question, answer))));
             Ok(())
         });
     }
 
-    /// Says what a selection is, then what it looks at and what looks at it.
-    pub(crate) fn answer_selection(&self, study: Study, key: selection::Key, head: HeadId, ids: Vec<u32>) {
-        self.jobs.start("selection", move |job| {
+    /// Says what a selection is, then what it attends to and what attends to it.
+    pub(crate) fn answer_selection(&mut self, study: Study, key: selection::Key, head: HeadId, ids: Vec<u32>) {
+        self.run(Again::Selection, "selection", move |job| {
             let summary = study.selection(head, ids.iter().copied());
             job.send(News::Selected(key.clone(), Found::Points(Box::new(summary))));
             let attention = study.attention_of(head, ids, job)?;
@@ -210,8 +241,8 @@ impl Work {
     }
 
     /// Finds the neighbors of a point.
-    pub(crate) fn find_near(&self, study: Study, pick: Pick, count: usize) {
-        self.jobs.start("neighbors", move |job| {
+    pub(crate) fn find_near(&mut self, study: Study, pick: Pick, count: usize) {
+        self.run(Again::Neighbors, "neighbors", move |job| {
             if let Some(head) = pick.head {
                 job.send(News::Near(pick, study.nearest_points(head, pick.id, count)?));
             }
@@ -221,18 +252,19 @@ impl Work {
 
     /// Computes an inset.
     pub(crate) fn make_inset(
-        &self,
+        &mut self,
+        again: Again,
         make: impl FnOnce(&dyn Progress) -> Result<Inset, Box<dyn Error>> + Send + 'static,
     ) {
-        self.jobs.start("layout", move |job| {
+        self.run(again, "layout", move |job| {
             job.send(News::Inset(Box::new(make(job)?)));
             Ok(())
         });
     }
 
     /// Computes the rollout of a sequence.
-    pub(crate) fn roll_out(&self, study: Study, attention: Attention, sequence: usize) {
-        self.jobs.start("rollout", move |job| {
+    pub(crate) fn roll_out(&mut self, study: Study, attention: Attention, sequence: usize) {
+        self.run(Again::Rollout, "rollout", move |job| {
             let rollout = study.roll_out(attention, sequence, job)?;
             job.send(News::Rollout(Box::new(rollout)));
             Ok(())

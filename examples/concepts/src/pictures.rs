@@ -34,6 +34,8 @@ pub(crate) fn write(
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
     let mut exporter = Exporter::default();
+    // Words are in any script.
+    exporter.system_fonts = true;
     let mut written = 0;
     let layers: usize = study.models.iter().map(|model| model.layers.len()).sum();
     let total = 4 * layers + 2 * study.models.len() + 2 * study.comparisons.len() + study.topics().len();
@@ -85,6 +87,9 @@ pub(crate) fn write(
                 draw(format!("layers{kind}{number}"), &table, table.natural_size())?;
             }
         }
+    }
+    if let Some(note) = exporter.missing_note() {
+        terminal.say(format!("note: {note}"));
     }
     terminal.say(format!("plots: {}", out.display()));
     Ok(())

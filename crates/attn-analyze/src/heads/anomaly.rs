@@ -6,7 +6,7 @@
 //! | quiet | values far shorter than those of the model's other heads |
 //! | norm gap | queries far longer or shorter than keys, for this model (Yeh et al. 2023, section 6.2) |
 //! | sink | most attention goes to the first token or to separators, whose values are short: it does nothing (Clark et al. 2019; Xiao et al. 2024) |
-//! | looks at itself | most attention goes to the query's own token |
+//! | attends to itself | most attention goes to the query's own token |
 //!
 //! "Far" is a modified z-score above 3.5 (Iglewicz and Hoaglin 1993): the distance from the median of the logarithms, divided by
 //! the median of these distances, times 0.6745. A model of fewer than eight heads has no outlying norms.
@@ -80,7 +80,7 @@ impl AnomalyKind {
             Self::Quiet => "quiet",
             Self::NormGap => "norm gap",
             Self::Sink => "sink",
-            Self::LooksAtItself => "looks at itself",
+            Self::LooksAtItself => "attends to itself",
         }
     }
 }

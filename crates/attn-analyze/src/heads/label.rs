@@ -200,6 +200,22 @@ pub struct HeadLabel {
     pub example: Option<Example>,
 }
 
+impl HeadLabel {
+    /// The name of the role; of a fixed offset with the offset: `offset −3`.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.offset() {
+            Some(offset) => format!("offset {offset:+}").replace('-', "−").into(),
+            None => self.role.name().into(),
+        }
+    }
+
+    /// How far from the query the key stands, of a head with a fixed offset: -3 for the token 3 before.
+    pub fn offset(&self) -> Option<isize> {
+        let example = self.example.as_ref().filter(|_| self.role == Role::OFFSET)?;
+        Some(example.key.cast_signed() - example.query.cast_signed())
+    }
+}
+
 /// Strength from which a role that names the keys comes before one that explains attention.
 const PRECISE: f64 = 0.5;
 

@@ -185,6 +185,12 @@ impl SceneView {
         self.error.as_ref()
     }
 
+    /// A sentence on the characters that are boxes here, because neither the bundled fonts nor those of the system have them, for a
+    /// window's [`Notes`](crate::Notes); `None` if there are none.
+    pub fn missing_note(&self) -> Option<String> {
+        self.canvas.missing_note()
+    }
+
     /// What the pointer is over, and where the keyboard is in the legend.
     pub fn interaction(&self) -> Interaction {
         self.controller.interaction()

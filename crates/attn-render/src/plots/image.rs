@@ -8,7 +8,7 @@ use attn_core::HeadId;
 use super::{
     head_grid::ink_on,
     kit::{LegendEntry, Page, number},
-    tables::pairs,
+    tables::{TokenOrigin, pairs, push_pair_origins},
 };
 use crate::{
     Color, Error, Image, Plot, Result, Scene, Table, ViewState,
@@ -47,6 +47,8 @@ pub struct ImageAttention {
     pub columns: usize,
     /// Tokens before the patches, such as the class token (1) or a distillation token (2).
     pub special: usize,
+    /// Which tokens the queries and the keys are, for tables; empty, the default, for unknown.
+    pub origins: [Arc<[TokenOrigin]>; 2],
     /// `[query, key]` over special tokens and patches, row by row.
     pub attention: Arc<[f32]>,
     /// The token whose attention is the heat map, unless [`ViewState::selection`] names another. By default the patch in
@@ -84,6 +86,7 @@ impl ImageAttention {
             rows,
             columns,
             special,
+            origins: Default::default(),
             attention: attention.into(),
             token,
             flows: Flows::default(),
@@ -372,7 +375,10 @@ impl Plot for ImageAttention {
 
     /// The weights, a row per pair of tokens: query and key, special tokens first, then patches row by row.
     fn table(&self, _: &ViewState) -> Result<Table> {
-        Ok(pairs(&self.attention, self.tokens()?))
+        let tokens = self.tokens()?;
+        let mut table = pairs(&self.attention, tokens);
+        push_pair_origins(&mut table, &self.origins, |pair| (pair / tokens, pair % tokens));
+        Ok(table)
     }
 
     /// A size at which the patches are easily told apart.

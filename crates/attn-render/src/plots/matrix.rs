@@ -19,7 +19,7 @@ use crate::{
     error::check_len,
     geometry::Rect,
     scene::{Axes, Block, Label, Layer, Motion, Panel, Point, Shape},
-    text::{shorten, text_width},
+    text::{shorten, text_width, wrap},
 };
 
 /// One head of a [`Matrix`].
@@ -137,11 +137,24 @@ impl Default for Matrix {
 const BROUGHT_OUT: f32 = 1.7;
 
 /// Plots of a smaller side, in layout units, do not name roles.
-const ROLE_FROM: f32 = 72.0;
+const ROLE_FROM: f32 = 26.0;
+/// Lines of a role where its plot is too narrow for one, from this side on: smaller plots must not be covered.
+const ROLE_LINES: usize = 2;
+const ROLE_LINES_FROM: f32 = 44.0;
 
 /// Font size of the notes under plots of a side.
 fn note_size(side: f32) -> f32 {
     (0.105 * side).clamp(6.2, 9.0)
+}
+
+/// A role on one line, or on as many as it may have, broken between words and cut where that is not enough.
+fn role_lines(role: &str, size: f32, width: f32) -> Vec<String> {
+    let mut lines = wrap(role, size, width);
+    if lines.len() > ROLE_LINES {
+        let rest = lines.split_off(ROLE_LINES - 1).join(" ");
+        lines.push(rest);
+    }
+    lines.iter().map(|line| shorten(line, size, false, width)).collect()
 }
 
 /// The lines of a note under a plot of a side: as many parts on each as fit.
@@ -371,15 +384,24 @@ impl Plot for Matrix {
             let Some(cell) = grid.cell_of(*head) else { continue };
             let size = (0.075 * grid.side).clamp(6.5, 9.5);
             let waiting = self.pending.contains(head);
-            let (at, align) = match waiting {
-                true => (cell.center(), [0.5, 0.5]),
-                false => ([cell.min[0] + 4.0, cell.max[1] - 2.0], [0.0, 1.0]),
+            let edge = (0.055 * grid.side).min(4.0);
+            let room = cell.width() - 2.0 * edge;
+            let lines = match grid.side >= ROLE_LINES_FROM {
+                true => role_lines(role, size, room),
+                false => vec![shorten(role, size, false, room)],
             };
-            let text = shorten(role, size, false, cell.width() - 8.0);
-            let mut label = Label::new(ground, at, text, size, colors.text).aligned(align[0], align[1]);
-            label.halo = Some(if waiting { colors.background } else { colors.panel });
-            label.grows = 1.6;
-            front.labels.push(label);
+            for (line, text) in lines.iter().enumerate() {
+                let below = (lines.len() - 1 - line) as f32;
+                let (at, align, shift) = match waiting {
+                    true => (cell.center(), [0.5, 0.5], 0.5 * (lines.len() - 1) as f32 - below),
+                    false => ([cell.min[0] + edge, cell.max[1] - 2.0], [0.0, 1.0], -below),
+                };
+                let mut label = Label::new(ground, at, text.as_str(), size, colors.text).aligned(align[0], align[1]);
+                label.offset = [0.0, shift * size];
+                label.halo = Some(if waiting { colors.background } else { colors.panel });
+                label.grows = 1.6;
+                front.labels.push(label);
+            }
         }
         for (((panel, density), (marked, _)), part) in self.panels.iter().zip(&crowds).zip(&marks).zip(&parts) {
             let Some(cell) = grid.cell_of(panel.head) else {
@@ -502,7 +524,10 @@ mod tests {
         let id = |head| HeadId::new(Attention::DecoderSelf, 0, head);
         let roles = [
             (id(0), "previous token"),
-            (id(1), "one that is far too long for its plot by any measure"),
+            (
+                id(1),
+                "one that is far too long for its plot by any measure, and longer than two lines of it can hold",
+            ),
             (id(2), "none"),
         ];
         let matrix = Matrix {
@@ -519,11 +544,13 @@ mod tests {
         let large = texts([500.0, 500.0]);
         assert!(large.iter().any(|text| text == "previous token"));
         assert!(
-            large
-                .iter()
-                .any(|text| text.starts_with("one that") && text.ends_with('…')),
+            large.iter().any(|text| text.starts_with("one that")) && large.iter().any(|text| text.ends_with('…')),
             "{large:?}"
         );
+        assert_eq!(role_lines("previous token", 6.5, 40.0).join("/"), "previous/token");
+        assert_eq!(role_lines("self", 6.5, 50.0), ["self"]);
+        let cut = role_lines("neighboring patches of one image", 6.5, 50.0);
+        assert!(cut.len() == 2 && cut[1].ends_with('…'), "{cut:?}");
         assert!(!large.iter().any(|text| text == "none"), "a head without a place");
         assert!(
             !texts([160.0, 160.0]).iter().any(|text| text.starts_with("previous")),

@@ -60,6 +60,26 @@ pub(super) fn pairs(weights: &[f32], keys: usize) -> Table {
     table
 }
 
+/// Adds columns of the sequence and of the token ids of pairs, if their origins are known: those of queries, then of keys.
+pub(super) fn push_pair_origins(
+    table: &mut Table,
+    [queries, keys]: &[Arc<[TokenOrigin]>; 2],
+    pair: impl Fn(usize) -> (usize, usize),
+) {
+    if queries.is_empty() && keys.is_empty() {
+        return;
+    }
+    table.texts("sequence", |row| {
+        queries.get(pair(row).0).map_or("", |origin| &*origin.sequence)
+    });
+    // Patches have none.
+    if queries.iter().chain(&**keys).any(|origin| origin.token.is_some()) {
+        table
+            .numbers("query_token_id", |row| queries.get(pair(row).0)?.token)
+            .numbers("key_token_id", |row| keys.get(pair(row).1)?.token);
+    }
+}
+
 /// Whether a point is a query or a key.
 pub(super) fn role(point: usize, queries: usize) -> &'static str {
     if point < queries { "query" } else { "key" }

@@ -13,9 +13,11 @@ mod mixture;
 mod patches;
 mod pipelines;
 mod strokes;
+mod system;
 mod text;
 mod texture;
 
+pub use self::system::SystemFont;
 #[cfg(test)]
 pub(crate) use self::text::bundled_fonts;
 use self::{buffers::Uploads, frame::Frame, layer::LayerBuffers, pipelines::Pipelines, text::TextPainter};
@@ -93,6 +95,31 @@ impl Renderer {
     /// Finds none where programs see no files, as in browsers.
     pub fn add_system_fonts(&mut self) {
         self.text.add_system_fonts();
+    }
+
+    /// Adds those fonts of the system that have [missing characters](Self::missing_characters); returns whether there are any, so
+    /// that what was drawn is to be drawn again. Each character is looked up once; the first of a process reads which
+    /// characters the fonts have, in a fraction of a second.
+    ///
+    /// Text that the bundled fonts have is drawn as before.
+    pub fn add_missing_fonts(&mut self) -> bool {
+        self.text.add_missing_fonts()
+    }
+
+    /// A sentence on the [missing characters](Self::missing_characters); `None` if there are none.
+    pub fn missing_note(&self) -> Option<String> {
+        const NAMED: usize = 12;
+        let missing = self.missing_characters();
+        let named: Vec<String> = missing.iter().take(NAMED).map(char::to_string).collect();
+        let more = if missing.len() > NAMED { " ..." } else { "" };
+        let characters = if missing.len() == 1 { "character" } else { "characters" };
+        (!missing.is_empty()).then(|| {
+            format!(
+                "No font has {} {characters}, which plots show as boxes: {}{more}",
+                missing.len(),
+                named.join(" ")
+            )
+        })
     }
 
     /// Characters that were drawn as boxes, because no font has them, since the last font was added.

@@ -12,6 +12,7 @@ use glyphon::{
     TextBounds, TextRenderer, Viewport, Weight, Wrap, fontdb,
 };
 
+use super::system;
 use crate::{
     Color, Error,
     labels::PlacedLabel,
@@ -38,6 +39,8 @@ pub(crate) struct TextPainter {
     shaped: HashMap<Key, Shaped>,
     /// Characters that no font has, among all that was drawn.
     missing: BTreeSet<char>,
+    /// Characters that were looked for in the fonts of the system.
+    looked_up: BTreeSet<char>,
     frame: u64,
 }
 
@@ -86,6 +89,7 @@ impl TextPainter {
             glyphs: Glyphs::new(device, queue, target),
             shaped: HashMap::new(),
             missing: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
             frame: 0,
         }
     }
@@ -106,6 +110,21 @@ impl TextPainter {
         self.fonts.db_mut().set_sans_serif_family(FAMILY);
         self.shaped.clear();
         self.missing.clear();
+    }
+
+    /// Adds fonts of the system with characters that are missing; returns whether there are any.
+    pub(crate) fn add_missing_fonts(&mut self) -> bool {
+        let new: BTreeSet<char> = self.missing.difference(&self.looked_up).copied().collect();
+        if new.is_empty() {
+            return false;
+        }
+        self.looked_up.extend(&new);
+        let found = system::add(self.fonts.db_mut(), &new);
+        if found {
+            self.shaped.clear();
+            self.missing.clear();
+        }
+        found
     }
 
     /// Characters that were drawn as boxes, since the last font was added.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `matrix`, `overview`, `rollout` | every head; a sequence's attention in all heads; its rollout |
 //! | `head-L-H`, `aggregate-L-H`, `sentence-L-H` or `image-L-H` | a chosen head; `matches-L-H` on demand |
+//! | `sentence-L-H-typed` or `image-L-H-typed`, on demand | the same of what was typed |
 //! | `values-L`, on demand | the values of the heads of a chosen head's layer |
 //! | `head-map`, `summary.md`, `summary.json` | similarity of the heads, and the summary |
 //! | `summary.csv`, `heads.csv`, `sequences.csv`, with CSV | scores, what plots show of attention, and the data, as tables |
@@ -21,7 +22,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use attn_core::{HeadId, Progress, progress::step};
+use attn_core::{HeadId, Progress, Token, progress::step};
 use attn_models::Capturer;
 #[cfg(doc)]
 use attn_render::Exporter;
@@ -65,6 +66,8 @@ pub struct Gallery<'a> {
     heads: Vec<HeadId>,
     sequence: usize,
     placed: Arc<[PlacedTokens]>,
+    /// What was typed.
+    guest: Option<Study>,
     summary: OnceLock<Summary>,
 }
 
@@ -102,6 +105,8 @@ enum Item {
     Matches(HeadId),
     Image(HeadId),
     Sentence(HeadId),
+    TypedImage(HeadId),
+    TypedSentence(HeadId),
     Values(HeadId),
     HeadMap,
 }
@@ -122,13 +127,17 @@ impl<'a> Gallery<'a> {
         if heads.is_empty() {
             heads = study.ranking().into_iter().take(HEADS).collect();
         }
-        let placed = match (&params.typed, capturer) {
-            (Some(typed), Some(capturer)) => {
-                let capture = read_typed(capturer, typed, progress)?;
-                Placers::default().place_all(study, &capture, progress)?
+        let (mut placed, mut guest) = (Vec::new(), None);
+        if let (Some(typed), Some(capturer)) = (&params.typed, capturer) {
+            let capture = read_typed(capturer, typed, progress)?;
+            placed = Placers::default().place_all(study, &capture, progress)?;
+            let mut typed = Study::new(capture, study.params())?;
+            typed.set_weighting(study.weighting().clone());
+            for tokens in &mut placed {
+                *tokens = tokens.without(&typed.switched_off(tokens.head, 0, params.off))?;
             }
-            _ => Vec::new(),
-        };
+            guest = Some(typed);
+        }
         Ok(Self {
             study,
             capturer,
@@ -136,6 +145,7 @@ impl<'a> Gallery<'a> {
             heads,
             sequence: params.sequence_in(study)?,
             placed: placed.into(),
+            guest,
             summary: OnceLock::new(),
         })
     }
@@ -267,6 +277,11 @@ impl<'a> Gallery<'a> {
         Ok(answers)
     }
 
+    /// What was typed.
+    fn typed(&self) -> Result<&Study, Error> {
+        self.guest.as_ref().ok_or(Error::NoModel { what: "a new point" })
+    }
+
     fn items(&self) -> Vec<Item> {
         let mut items = vec![Item::Matrix, Item::Overview];
         items.extend(self.heads.first().map(|head| Item::Rollout(*head)));
@@ -279,6 +294,10 @@ impl<'a> Gallery<'a> {
                 true => Item::Image(head),
                 false => Item::Sentence(head),
             });
+            items.extend(self.guest.as_ref().map(|guest| match guest.is_image(0) {
+                true => Item::TypedImage(head),
+                false => Item::TypedSentence(head),
+            }));
         }
         if self.params.values {
             // A head of each layer.
@@ -302,30 +321,40 @@ impl<'a> Gallery<'a> {
             Item::Matches(head) => of("matches", head),
             Item::Image(head) => of("image", head),
             Item::Sentence(head) => of("sentence", head),
+            Item::TypedImage(head) => of("image", head) + "-typed",
+            Item::TypedSentence(head) => of("sentence", head) + "-typed",
             Item::Values(head) => values_file_name(self.study, head),
             Item::HeadMap => "head-map".into(),
         }
     }
 
     fn plot(&self, item: Item, progress: &dyn Progress) -> Result<(Box<dyn Plot>, ViewState), Error> {
-        let (study, sequence, patch) = (self.study, self.sequence, self.params.patch);
+        let (study, sequence) = (self.study, self.sequence);
+        let (patch, off) = (self.params.patch, self.params.off);
         let mut state = self.params.state.clone();
         let plot: Box<dyn Plot> = match item {
-            Item::Matrix => Box::new(PlacedTokens::over(self.placed.clone(), study.matrix(&state)?)),
+            Item::Matrix => {
+                let mut matrix = study.matrix(&state)?;
+                matrix.roles = self.summary(progress)?.strongest_roles().collect();
+                Box::new(PlacedTokens::over(self.placed.clone(), matrix))
+            }
             Item::Overview => Box::new(study.overview(sequence)?),
             Item::Rollout(head) => {
                 let rollout = study.roll_out(Study::self_attention_of(head), sequence, progress)?;
                 rollout.plot(study, patch)?
             }
-            Item::Head(head) => {
+            Item::Head(head) if self.guest.is_some() => {
                 // New points stand alone.
-                let shown = self.params.typed.is_none().then_some(sequence);
-                Box::new(PlacedTokens::over(
-                    self.placed.clone(),
-                    study.head(head, shown, &state)?,
-                ))
+                Box::new(PlacedTokens::over(self.placed.clone(), study.head(head, None, &state)?))
             }
-            Item::Aggregate(head) => Box::new(study.aggregate(head)?),
+            Item::Head(head) => {
+                state.hidden = study.switched_off(head, sequence, off);
+                head_plot(study, head, sequence, &state, progress)?
+            }
+            Item::Aggregate(head) => {
+                let off = |token: &Token, _: bool, position: usize| off.has(token, position);
+                Box::new(study.aggregate_without(head, &off)?)
+            }
             Item::Matches(head) => {
                 let found = study.matches(head, &state.shared.search);
                 let subset = study.subset(head, found.ids(), progress)?;
@@ -334,7 +363,16 @@ impl<'a> Gallery<'a> {
                 Box::new(subset.plot(study, &state)?)
             }
             Item::Image(head) => Box::new(study.image(head, sequence, patch)?),
-            Item::Sentence(head) => Box::new(study.sentence(head, sequence)?),
+            Item::Sentence(head) => {
+                state.hidden = study.switched_off(head, sequence, off);
+                Box::new(study.sentence(head, sequence)?)
+            }
+            Item::TypedImage(head) => Box::new(self.typed()?.image(head, 0, patch)?),
+            Item::TypedSentence(head) => {
+                let typed = self.typed()?;
+                state.hidden = typed.switched_off(head, 0, off);
+                Box::new(typed.sentence(head, 0)?)
+            }
             Item::Values(head) => {
                 let what = "the values of a layer";
                 let capturer = self.capturer.ok_or(Error::NoModel { what })?;
@@ -400,8 +438,8 @@ pub fn write_checkpoints(
         files.draw(&format!("matrix-checkpoint-{number}"), &matrix, &params.state, &formats)?;
         for &head in &heads {
             let name = format!("head-{}-checkpoint-{number}", head_file_name(study, head));
-            let plot = study.head(head, Some(sequence), &params.state)?;
-            files.draw(&name, &plot, &params.state, &formats)?;
+            let plot = head_plot(study, head, sequence, &params.state, progress)?;
+            files.draw(&name, &*plot, &params.state, &formats)?;
         }
         step(progress, "pictures of checkpoints", number, total)?;
     }
@@ -437,14 +475,34 @@ pub fn write_contrast(
     let matrix = control.matrix(&params.state)?;
     files.draw(&format!("matrix-{name}"), &matrix, &params.state, &png)?;
     for head in heads {
-        let plot = control.head(head, Some(sequence), &params.state)?;
+        let plot = head_plot(control, head, sequence, &params.state, progress)?;
         let name = format!("head-{}-{name}", head_file_name(study, head));
-        files.draw(&name, &plot, &params.state, &png)?;
+        files.draw(&name, &*plot, &params.state, &png)?;
     }
     let contrast = Contrast::new(study.capture(), control.capture(), progress)?;
     files.text(&format!("control-{name}.md"), contrast.markdown())?;
     files.json(&format!("control-{name}.json"), &contrast)?;
     Ok(files.done())
+}
+
+/// One head with the lines of a sequence. A sequence that is not among the points is placed.
+fn head_plot(
+    study: &Study,
+    head: HeadId,
+    sequence: usize,
+    state: &ViewState,
+    progress: &dyn Progress,
+) -> Result<Box<dyn Plot>, Error> {
+    let mut plot = study.head(head, Some(sequence), state)?;
+    if plot.sequence.is_some() {
+        return Ok(Box::new(plot));
+    }
+    let placed = study
+        .placer(head, progress)?
+        .place(study.capture(), sequence, progress)?;
+    let name = study.capture().sequences().get(sequence).map_or("", |item| &item.name);
+    plot.subtitle.push_str(&format!(" · placed: {name}"));
+    Ok(Box::new(PlacedTokens::over([placed.without(&state.hidden)?], plot)))
 }
 
 /// A head in the name of a file: `3-9`, with its attention where the model has several.

@@ -6,7 +6,7 @@ use attn_render::{Format, ViewState, state::ColorChoice};
 
 #[cfg(doc)]
 use super::HEADS;
-use crate::{Edges, Error, Study, Weighting, experiment::Question, read_typed, study::find_head};
+use crate::{Edges, Error, Study, SwitchedOff, Weighting, experiment::Question, read_typed, study::find_head};
 
 /// The choice of plots and files.
 #[derive(Debug, Clone)]
@@ -23,11 +23,13 @@ pub struct GalleryParams {
     pub values: bool,
     /// Whether the tokens that the search of the state finds are also projected alone. Default: no.
     pub matches: bool,
+    /// Tokens that are switched off in sentences, lines and means. Default: none.
+    pub off: SwitchedOff,
     /// Heads to ablate together. Default: none.
     pub ablate: Vec<LayerHead>,
     /// Edges to knock out, each rule by itself. Default: none.
     pub knock_out: Vec<(LayerHead, Edges)>,
-    /// Colors, theme and search. Default: that of [`ViewState`].
+    /// Colors, sizes, theme and search. Default: that of [`ViewState`].
     pub state: ViewState,
     /// Formats of every plot. CSV also writes the tables of the summary and of the sequences. Default: PNG.
     pub formats: Vec<Format>,
@@ -42,6 +44,7 @@ impl Default for GalleryParams {
             typed: None,
             values: false,
             matches: false,
+            off: SwitchedOff::default(),
             ablate: Vec::new(),
             knock_out: Vec::new(),
             state: ViewState::default(),

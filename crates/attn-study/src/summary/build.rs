@@ -163,10 +163,9 @@ fn roles(summary: &Summary) -> Section {
     section(SectionKind::Roles, "Roles", blocks)
 }
 
-/// The offset of a head that looks a fixed number of places away: `+2`.
+/// The offset of a head that attends a fixed number of places away: `+2`.
 fn offset(label: &HeadLabel) -> String {
-    let example = label.example.as_ref().filter(|_| label.role == Role::OFFSET);
-    let offset = example.map(|example| example.key.cast_signed() - example.query.cast_signed());
+    let offset = label.offset();
     offset.map_or_else(String::new, |offset| format!("{offset:+}").replace('-', "−"))
 }
 
@@ -343,7 +342,7 @@ fn composition(summary: &Summary) -> Option<Section> {
     }
     let named = |id: HeadId| {
         let label = summary.head(id).and_then(|head| head.labels.first());
-        let role = label.map(|label| format!(" ({})", label.role)).unwrap_or_default();
+        let role = label.map(|label| format!(" ({})", label.name())).unwrap_or_default();
         Text::default().heads(vec![head(summary, id)]).plain(role)
     };
     let rows = summary.composition.iter().map(|pair| {
@@ -462,7 +461,7 @@ fn heads(summary: &Summary) -> impl Iterator<Item = Section> {
                 let other = head.labels.iter().find(|label| label.role != Role::DIFFUSE);
                 other.or(head.labels.first())
             });
-            label.map_or("–", |label| label.role.name()).to_owned()
+            label.map_or_else(|| "–".into(), |label| label.name().into_owned())
         };
         let rows = (0..info.layers.len()).map(|layer| {
             let mut roles: Vec<String> = (0..info.heads).map(|head| role(layer, head)).collect();

@@ -240,6 +240,12 @@ impl Summary {
         self.heads.iter().find(|summary| summary.head == head)
     }
 
+    /// The strongest role of each head that has one, by name: for [`Study::set_roles`](crate::Study::set_roles).
+    pub fn strongest_roles(&self) -> impl Iterator<Item = (HeadId, String)> + '_ {
+        let named = |head: &HeadSummary| Some((head.head, head.labels.first()?.name().into_owned()));
+        self.heads.iter().filter_map(named)
+    }
+
     /// The heads of each role, strongest first. Roles are in the order of the rules.
     pub fn roles(&self) -> Vec<(Role, Vec<&HeadLabel>)> {
         heads_by_role(self.heads.iter().flat_map(|head| &head.labels), &self.rules)

@@ -11,7 +11,9 @@ impl Summary {
         let mut table = Table::new(heads.len());
         table.texts("head", |row| self.model.head_name(heads[row].head));
         table.texts("role", |row| {
-            joined(heads[row].labels.iter().map(|label| label.role.to_string()))
+            // Programs read it.
+            let names = heads[row].labels.iter().map(|label| label.name().replace('−', "-"));
+            joined(names)
         });
         table.texts("anomaly", |row| {
             let own = self.anomalies.iter().filter(|anomaly| anomaly.head == heads[row].head);

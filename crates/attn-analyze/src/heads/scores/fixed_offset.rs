@@ -8,7 +8,8 @@ use crate::{
     },
 };
 
-/// Attention to the token at the offset, from 2 to 8 places before or after the query, that gets most of it. Text only.
+/// Attention to the token at the offset, from 2 to 8 places before or after the query, that gets most of it. Text only. The chance
+/// level is that of one offset: the best of 14 is above it by accident too, though far below the half that gives a role.
 pub const OFFSET: FixedOffset = FixedOffset;
 
 /// Farthest offset that is looked at; farther ones are seldom and found by [`POSITIONAL`](super::POSITIONAL).
@@ -68,8 +69,10 @@ impl HeadScore for FixedOffset {
             Some(offset) => format!("the token {offset} after"),
             None => self.counts().to_owned(),
         };
+        // The best of several numbers is above the chance level of each.
+        let offsets = 2 * (FARTHEST - 1);
         format!(
-            "{value:.2} of attention goes to {what} (chance {chance:.2}{}",
+            "{value:.2} of attention goes to {what}, the best of {offsets} offsets (chance {chance:.2} for one{}",
             rows(score)
         )
     }

@@ -124,9 +124,14 @@ fn fixed_offsets_are_named_with_their_offset() {
         &[&[&|q, k| hit(k == q + 2), &|q, k| hit(k + 3 == q)]],
     );
     let scores = score_heads(&capture, &ScoreList::builtin(), &ScoreParams::default(), &()).unwrap();
-    for (scores, words) in scores.iter().zip(["the token 2 after", "the token 3 before"]) {
+    let expected = [
+        ("the token 2 after, the best of 14 offsets", "offset +2"),
+        ("the token 3 before, the best of 14 offsets", "offset −3"),
+    ];
+    for (scores, (words, name)) in scores.iter().zip(expected) {
         let labels = head_labels(scores, &ScoreList::builtin(), &Rules::default());
         assert_eq!(labels[0].role, Role::OFFSET);
+        assert_eq!(labels[0].name(), name);
         assert!(labels[0].reason.contains(words), "{}", labels[0].reason);
         let score = scores.get(&ScoreId::OFFSET).unwrap();
         assert!((score.value - 1.0).abs() < 1e-5);

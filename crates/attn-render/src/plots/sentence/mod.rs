@@ -16,7 +16,10 @@ use std::ops::Range;
 use attn_core::HeadId;
 
 pub(super) use self::columns::line_color;
-use super::kit::{LegendEntry, Page};
+use super::{
+    kit::{LegendEntry, Page},
+    tables::{TokenOrigin, push_pair_origins},
+};
 use crate::{
     Error, Plot, Result, Scene, Table, Target, ViewState,
     color::Colors,
@@ -74,6 +77,8 @@ pub struct Sentence {
     pub queries: Arc<[SentenceToken]>,
     /// Tokens that are attended to.
     pub keys: Arc<[SentenceToken]>,
+    /// Which tokens the queries and the keys are, for tables; empty, the default, for unknown.
+    pub origins: [Arc<[TokenOrigin]>; 2],
     /// `[query, key]`, row by row; of each row that is not all 0 the sum is 1.
     pub attention: Arc<[f32]>,
     /// The least weight that has a line. By default 0.01: fainter lines cannot be seen.
@@ -97,6 +102,7 @@ impl Sentence {
             caption: String::new(),
             queries: queries.into(),
             keys: keys.into(),
+            origins: Default::default(),
             attention: attention.into(),
             least: 0.01,
             whole_up_to: 200,
@@ -135,6 +141,7 @@ impl Sentence {
             .numbers("key", |row| pairs[row].1)
             .texts("key_text", |row| &*self.keys[pairs[row].1].text)
             .numbers("weight", |row| pairs[row].2);
+        push_pair_origins(&mut table, &self.origins, |row| (pairs[row].0, pairs[row].1));
         Ok(table)
     }
 

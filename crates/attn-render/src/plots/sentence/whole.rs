@@ -114,10 +114,12 @@ impl Sentence {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use attn_core::{Attention, HeadId};
 
     use super::{super::SentenceToken, *};
-    use crate::{Pick, Plot, labels::place_labels, pick::Picker, projection::Projection};
+    use crate::{Pick, Plot, labels::place_labels, pick::Picker, plots::TokenOrigin, projection::Projection};
 
     const ID: HeadId = HeadId {
         attention: Attention::EncoderSelf,
@@ -186,6 +188,26 @@ mod tests {
             .to_csv();
         let expected = "query,query_text,key,key_text,weight\r\n0,[CLS],1,the,0.5\r\n0,[CLS],2,incomprehensible,0.5\r\n\
                         1,the,1,the,0.5\r\n1,the,2,incomprehensible,0.5\r\n";
+        assert_eq!(csv, expected);
+        // With the tokens of the data, rows can be joined with it.
+        let tokens = self::tokens(2);
+        let origins: Arc<[TokenOrigin]> = [Some(7), None]
+            .into_iter()
+            .zip(0..)
+            .map(|(token, position)| TokenOrigin {
+                sequence: "line 4".into(),
+                position,
+                token,
+            })
+            .collect();
+        let sentence = Sentence {
+            origins: [origins.clone(), origins],
+            ..Sentence::new(ID, tokens.clone(), tokens, [0.0, 1.0, 1.0, 0.0])
+        };
+        let csv = sentence.table(&ViewState::default()).unwrap().to_csv();
+        let expected = "query,query_text,key,key_text,weight,sequence,query_token_id,key_token_id\r\n\
+                        0,[CLS],0,[CLS],0,line 4,7,7\r\n0,[CLS],1,the,1,line 4,7,\r\n\
+                        1,the,0,[CLS],1,line 4,,7\r\n1,the,1,the,0,line 4,,\r\n";
         assert_eq!(csv, expected);
     }
 
