@@ -120,6 +120,10 @@ pub struct CapturePlan {
     pub options: CaptureOptions,
     /// Identifies the weights. An interrupted capture resumes only if it agrees; empty if unknown.
     pub fingerprint: String,
+    /// Identifies input that the sequences name and do not hold: the pixels of images, the samples of sounds, and how they are
+    /// prepared. An interrupted capture resumes only if it agrees; empty for text. It is not kept in a finished capture.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub inputs: String,
 }
 
 impl CapturePlan {
@@ -130,6 +134,7 @@ impl CapturePlan {
             sequences,
             options: CaptureOptions::default(),
             fingerprint: String::new(),
+            inputs: String::new(),
         }
     }
 
@@ -144,6 +149,13 @@ impl CapturePlan {
     #[must_use]
     pub fn with_fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
         self.fingerprint = fingerprint.into();
+        self
+    }
+
+    /// The same plan with a text that identifies the content of its images or sounds.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: impl Into<String>) -> Self {
+        self.inputs = inputs.into();
         self
     }
 

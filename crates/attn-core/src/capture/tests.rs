@@ -372,6 +372,22 @@ fn another_plan_does_not_resume_and_a_finished_capture_survives_until_replaced()
 }
 
 #[test]
+fn a_plan_of_other_inputs_is_another_plan() {
+    let plan = || plan(CaptureOptions::default());
+    // A plan of text says nothing about them, and has the journal that it had before they were known.
+    let text = serde_json::to_string(&plan()).unwrap();
+    assert!(!text.contains("\"inputs\""));
+    assert_eq!(serde_json::from_str::<CapturePlan>(&text).unwrap(), plan());
+    let folder = tempfile::tempdir().unwrap();
+    let start = |inputs: &str| CaptureWriter::create(folder.path(), plan().with_inputs(inputs));
+    let writer = start("pixels").unwrap();
+    write(&writer, 0);
+    drop(writer);
+    assert!(matches!(start("other pixels"), Err(Error::OtherCapture { .. })));
+    assert!(start("pixels").unwrap().is_done(0));
+}
+
+#[test]
 fn wrong_values_are_refused_with_their_place() {
     let writer = CaptureWriter::in_memory(plan(CaptureOptions::default())).unwrap();
     let slot = Slot::Query {

@@ -1,6 +1,7 @@
 //! The input of a capture as sequences of tokens, and the tensors of its batches.
 
 use attn_core::{Attention, ImageInfo, Limits, Progress, Sequence, Side, Token, progress::step, text::Note};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     Capturer, Images,
@@ -32,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) batches: Batches,
     /// What was left out.
     pub(super) notes: Vec<Note>,
+    /// Names what the sequences do not hold: what is read of images and sounds. Empty for texts.
+    pub(super) digest: String,
 }
 
 /// Texts as sequences, and what was left out.
@@ -165,6 +168,7 @@ impl Capturer {
             sequences,
             batches: Batches::Ids,
             notes,
+            digest: String::new(),
         })
     }
 
@@ -172,14 +176,16 @@ impl Capturer {
     fn seen(&self, images: Images, progress: &dyn Progress) -> Result<Prepared> {
         let (processor, vision) = self.eye()?;
         let (mut sequences, mut read) = (Vec::with_capacity(images.len()), Vec::with_capacity(images.len()));
-        let mut unreadable = Unreadable::default();
+        let (mut unreadable, mut digest) = (Unreadable::default(), Xxh3::new());
         for (done, image) in images.iter().enumerate() {
             step(progress, "images", done, images.len())?;
             let Some(decoded) = unreadable.unless(image.decode_within(self.limits))? else {
                 continue;
             };
             let pixels = processor.pixels(&decoded, &vision);
-            pixels.map_err(|error| error.of_image(&image.name()))?;
+            let pixels = pixels.map_err(|error| error.of_image(&image.name()))?;
+            // As the model reads them, so that the settings of the preprocessor are in them.
+            digest.update(bytemuck::cast_slice(&pixels));
             let tokens = [done + 1, vision.rows, vision.columns];
             let what = format_args!("the patches of {}, {} x {}", image.name(), vision.rows, vision.columns);
             self.limits.check(what, Limits::size(&tokens, TOKEN))?;
@@ -201,6 +207,7 @@ impl Capturer {
             sequences,
             batches: Batches::Pixels(these(images, &read)),
             notes,
+            digest: format!("{:032x}", digest.digest128()),
         })
     }
 }

@@ -59,7 +59,8 @@ impl<'a> CaptureRun<'a> {
     }
 
     /// Writes to a folder instead of memory. If the folder holds an interrupted capture of the same input by the same
-    /// model, the run goes on from there.
+    /// model, the run goes on from there. Images and sounds are the same if their pixels and samples are, and what prepares
+    /// them.
     pub fn to_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
@@ -130,6 +131,7 @@ impl<'a> Job<'a> {
             sequences: prepared.sequences,
             options: capturer.options,
             fingerprint: capturer.changed_fingerprint(),
+            inputs: prepared.digest,
         };
         let lengths: Vec<Lengths> = plan.sequences.iter().map(Lengths::of_sequence).collect();
         // Wrong changes and lines that are too long are refused before anything is written.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use attn_core::{Limits, Progress, Sequence, Token, progress::step, text::Note};
 use candle_core::Tensor;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     Capturer,
@@ -88,6 +89,8 @@ impl Capturer {
         };
         let (mut sequences, mut notes) = (Vec::with_capacity(sounds.len()), Vec::new());
         let (mut read, mut unreadable) = (Vec::with_capacity(sounds.len()), Unreadable::default());
+        let mut digest = Xxh3::new();
+        digest.update(processor.settings().as_bytes());
         for (done, (sound, transcript)) in sounds.iter().enumerate() {
             step(progress, "sounds", done, sounds.len())?;
             let name = sound.name();
@@ -95,6 +98,8 @@ impl Capturer {
                 continue;
             };
             let (heard, longest) = processor.check(&samples, &name)?;
+            digest.update(&(samples.values.len() as u64).to_le_bytes());
+            digest.update(bytemuck::cast_slice(&samples.values));
             let count = hearing.positions(longest);
             let needed = Limits::size(&[done + 1, count], TOKEN);
             self.limits.check(format_args!("the positions of {name}"), needed)?;
@@ -137,6 +142,7 @@ impl Capturer {
             sequences,
             batches: Batches::Sounds(sounds),
             notes,
+            digest: format!("{:032x}", digest.digest128()),
         })
     }
 

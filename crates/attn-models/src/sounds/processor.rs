@@ -118,6 +118,11 @@ impl SoundProcessor {
         self.rate
     }
 
+    /// All that decides what it makes of samples, as text.
+    pub(crate) fn settings(&self) -> String {
+        format!("{} {:?}", self.rate, self.kind)
+    }
+
     /// Whether a sound has the right rate and anything to hear: the samples that are heard, and those of the longest sound (its
     /// own, where there is none).
     pub(crate) fn check(&self, samples: &Samples, name: &str) -> Result<(usize, usize)> {

@@ -47,6 +47,7 @@ mod penalties;
 mod pooling;
 mod real_weights;
 mod relevance;
+mod resumed;
 mod rotary;
 mod scores;
 mod sounds;
