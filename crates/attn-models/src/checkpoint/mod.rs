@@ -259,7 +259,7 @@ impl Checkpoint {
     }
 
     /// The tokenizer: that of `tokenizer.json` or, in a folder without it, of `vocab.txt` (BERT and its like), of
-    /// `vocab.json` and `merges.txt` (byte-level BPE), or of a SentencePiece model (`spiece.model`,
+    /// `vocab.json` and `merges.txt` (byte-level BPE), or of a SentencePiece model (`spiece.model`, `spm.model`,
     /// `sentencepiece.bpe.model`, `source.spm` with `vocab.json`, `tokenizer.model`) as the model's family uses it. A
     /// GGUF file has its own.
     ///

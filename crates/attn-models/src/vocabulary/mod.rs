@@ -6,7 +6,9 @@
 //! `tokenizer.json` it amounts to, so that there is one way on.
 
 mod byte_level;
+mod deberta;
 mod listed;
+mod pegasus;
 mod pieces;
 mod renumbering;
 mod sentencepiece;
@@ -28,9 +30,10 @@ use crate::{
 };
 
 /// Vocabulary files in the order they are looked for, and the format of each.
-const FILES: [(&str, Format); 6] = [
+const FILES: [(&str, Format); 7] = [
     ("sentencepiece.bpe.model", Format::SentencePiece),
     ("spiece.model", Format::SentencePiece),
+    ("spm.model", Format::SentencePiece),
     (SOURCE, Format::SentencePiece),
     ("vocab.txt", Format::WordPiece),
     ("vocab.json", Format::ByteLevel),

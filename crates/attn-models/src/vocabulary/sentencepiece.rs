@@ -1,4 +1,4 @@
-//! SentencePiece models (Kudo and Richardson 2018): `spiece.model`, `sentencepiece.bpe.model`, `source.spm`,
+//! SentencePiece models (Kudo and Richardson 2018): `spiece.model`, `spm.model`, `sentencepiece.bpe.model`, `source.spm`,
 //! `tokenizer.model`. Pieces with scores for a unigram model (Kudo 2018) or for byte-pair encoding, and a table by
 //! which text is normalized.
 //!
@@ -39,6 +39,7 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], vocabulary: Option
     let model = Model::parse(bytes).ok_or_else(|| settings.broken("not a SentencePiece model"))?;
     match settings.family {
         "albert" => model.albert(settings),
+        "deberta-v2" => model.deberta(settings),
         "camembert" | "mbart" | "xlm-roberta" => model.fairseq(settings),
         "llama" | "mistral" => model.llama(settings),
         // NLLB is that network with another tokenizer.
@@ -48,6 +49,7 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], vocabulary: Option
         },
         "marian" => model.marian(settings, vocabulary),
         "mt5" | "t5" => model.t5(settings),
+        "pegasus" => model.pegasus(settings),
         other => Err(settings.broken(format!(
             "how `{other}` uses a SentencePiece model is not known: expected tokenizer.json"
         ))),
@@ -56,13 +58,13 @@ pub(super) fn describe(settings: &Settings<'_>, bytes: &[u8], vocabulary: Option
 
 impl Model {
     /// The position of the piece for what is unknown.
-    fn unknown(&self, settings: &Settings<'_>) -> Result<usize> {
+    pub(super) fn unknown(&self, settings: &Settings<'_>) -> Result<usize> {
         let unknown = self.pieces.iter().position(|piece| piece.kind == 2);
         unknown.ok_or_else(|| settings.broken("expected a piece for unknown characters"))
     }
 
     /// Pieces the model calls symbols, found in a text before anything else.
-    fn symbols(&self) -> impl Iterator<Item = Added> {
+    pub(super) fn symbols(&self) -> impl Iterator<Item = Added> {
         let symbols = self.pieces.iter().filter(|piece| piece.kind == 3 || piece.kind == 4);
         symbols.map(|piece| Added {
             content: piece.text.clone(),
@@ -72,14 +74,14 @@ impl Model {
     }
 
     /// The table, then runs of spaces as one.
-    fn normalizer(&self) -> Value {
+    pub(super) fn normalizer(&self) -> Value {
         let mut steps = self.tabled();
         steps.push(json!({"type": "Strip", "strip_left": false, "strip_right": true}));
         steps.push(json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}));
         json!({"type": "Sequence", "normalizers": steps})
     }
 
-    fn tabled(&self) -> Vec<Value> {
+    pub(super) fn tabled(&self) -> Vec<Value> {
         if self.table.is_empty() {
             Vec::new()
         } else {
@@ -89,7 +91,7 @@ impl Model {
 
     /// A description of a vocabulary in the order of the model's ids: unigram or, in the families that have such models,
     /// byte pairs.
-    fn spaced(
+    pub(super) fn spaced(
         &self,
         settings: &Settings<'_>,
         (vocabulary, unknown): (&[(String, f32)], usize),
@@ -129,7 +131,7 @@ impl Model {
         )
     }
 
-    fn scored(&self) -> Vec<(String, f32)> {
+    pub(super) fn scored(&self) -> Vec<(String, f32)> {
         self.pieces
             .iter()
             .map(|piece| (piece.text.clone(), piece.score))

@@ -301,6 +301,95 @@ fn sentence_pieces_of_albert() {
 }
 
 #[test]
+fn sentence_pieces_of_deberta_are_followed_by_the_mask() {
+    let mut pieces = special(&[("[PAD]", 3), ("[CLS]", 3), ("[SEP]", 3), ("[UNK]", 2)]);
+    pieces.extend(vocabulary("deberta-v2", 4));
+    let count = pieces.len() as u32;
+    let tokenizer = |options: Value| sentence_piece("deberta-v2", "spm.model", &pieces, options);
+    let info = any_length(300);
+    // As published: `{"do_lower_case": false, "vocab_type": "spm"}`, or nothing.
+    for options in [json!({"do_lower_case": false, "vocab_type": "spm"}), json!({})] {
+        let own = tokenizer(options);
+        agrees("deberta-v2", &own, &info, &plain_cases("deberta-v2", |id| id));
+        assert_eq!(own.id("[MASK]"), Some(count));
+        let special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"].map(|token| own.id(token));
+        assert_eq!(special, [0, 1, 2, 3].map(Some));
+        // White space around a text goes, and runs of it become one.
+        let ids = |text: &str| own.encode(text, &info).unwrap().ids();
+        assert_eq!(ids("  the   cat "), ids("the cat"));
+        assert!(ids("the [MASK].").contains(&count));
+        assert_ne!(ids("The"), ids("the"));
+    }
+    let lower = tokenizer(json!({"do_lower_case": true}));
+    let ids = |text: &str| lower.encode(text, &info).unwrap().ids();
+    assert_eq!(ids("The CAT"), ids("the cat"));
+    // Punctuation stands alone, as a word of its own.
+    let split = tokenizer(json!({"split_by_punct": true}));
+    let inside = |tokenizer: &attn_models::Tokenizer, text: &str| {
+        let ids = tokenizer.encode(text, &info).unwrap().ids();
+        ids[1..ids.len() - 1].to_vec()
+    };
+    assert_eq!(
+        inside(&split, "the."),
+        [inside(&split, "the"), inside(&split, ".")].concat()
+    );
+    assert_ne!(inside(&split, "the."), inside(&tokenizer(json!({})), "the."));
+    // A model with a mask of its own has no second one.
+    let mut with_mask = pieces.clone();
+    with_mask[4] = ("[MASK]".to_owned(), 0.0, 4);
+    let own = sentence_piece("deberta-v2", "spm.model", &with_mask, json!({}));
+    assert_eq!((own.id("[MASK]"), own.vocab_size()), (Some(4), pieces.len()));
+}
+
+/// Ids of the pieces are 103 more than their places; the numbers are those of `google/pegasus-xsum`.
+#[test]
+fn sentence_pieces_of_pegasus_start_behind_105_ids() {
+    let mut pieces = special(&[("<pad>", 3), ("</s>", 3), ("<unk>", 2)]);
+    pieces.extend(vocabulary("t5", 5));
+    let tokenizer = |options: Value| sentence_piece("pegasus", "spiece.model", &pieces, options);
+    let own = tokenizer(json!({}));
+    let known = ["<pad>", "</s>", "<mask_1>", "<mask_2>", "<unk_2>", "<unk_102>", "<unk>"].map(|token| own.id(token));
+    assert_eq!(known, [0, 1, 2, 3, 4, 104, 105].map(Some));
+    let first = pieces[3].0.as_str();
+    assert_eq!((own.id(first), own.vocab_size()), (Some(106), pieces.len() + 103));
+    // T5 has the same pieces two places behind its own five, and the same end.
+    let info = any_length(500);
+    let t5 = open("t5").tokenizer().unwrap();
+    let mut compared = 0;
+    for case in plain_cases("t5", |id| id).iter().filter(|case| case["pair"].is_null()) {
+        let text = case["text"].as_str().unwrap();
+        let moved = t5.encode(text, &info).unwrap().ids().into_iter().map(|id| match id {
+            2 => 105,
+            5.. => id + 101,
+            other => other,
+        });
+        assert_eq!(
+            own.encode(text, &info).unwrap().ids(),
+            moved.collect::<Vec<_>>(),
+            "{text}"
+        );
+        compared += 1;
+    }
+    assert!(compared > 8, "{compared}");
+    let ids = |text: &str| own.encode(text, &info).unwrap().ids();
+    assert_eq!(ids("<mask_1> the"), [&[2][..], &ids("the")].concat());
+    let folder = raw("pegasus", &[]);
+    fs::write(folder.path().join("spiece.model"), model(&pieces, 1, true)).unwrap();
+    for (wrong, options) in [
+        ("mask_token_sent", json!({"mask_token_sent": null})),
+        ("offset", json!({"offset": 3})),
+        ("offset", json!({"offset": 1 << 20})),
+    ] {
+        fs::write(folder.path().join("tokenizer_config.json"), options.to_string()).unwrap();
+        let error = Checkpoint::open(folder.path()).unwrap().tokenizer().unwrap_err();
+        assert!(
+            matches!(&error, Error::Unsupported { key, .. } if key == wrong),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn sentence_pieces_of_xlm_roberta_start_behind_four_ids_and_end_with_the_mask() {
     let mut pieces = special(&[("<unk>", 2), ("<s>", 3), ("</s>", 3)]);
     pieces.extend(vocabulary("xlm-roberta", 5));
