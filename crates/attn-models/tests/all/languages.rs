@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     families::agree,
+    generation,
     support::{expected, fixture, inputs, open},
 };
 
@@ -132,19 +133,29 @@ fn models_and_their_translations_agree_with_the_reference() {
         }
         assert_eq!(named, read, "{name}");
         translates(name, "config", &model, &named);
+        translates(
+            name,
+            "greedy",
+            &model,
+            &GenerationParams {
+                beams: 1,
+                ..named.clone()
+            },
+        );
         // The texts of the fixture are those inputs.
         let texts: Value = serde_json::from_slice(&fs::read(fixture(name).join("expected.json")).unwrap()).unwrap();
-        let text = texts["texts"][0].as_str().unwrap();
-        let source = expected["gen.config.in.input_ids"]
-            .get(0)
-            .unwrap()
-            .to_vec1::<i64>()
+        let rows = |key: &str| expected[&format!("gen.config.in.{key}")].to_vec2::<i64>().unwrap();
+        let (sources, masks) = (rows("input_ids"), rows("attention_mask"));
+        for (at, text) in texts["texts"].as_array().unwrap().iter().enumerate() {
+            let real = sources[at].iter().zip(&masks[at]).filter(|(_, mask)| **mask == 1);
+            let wanted: Vec<i64> = real.map(|(&id, _)| id).collect();
+            let own = tokenizer.prompt(text.as_str().unwrap(), model.info()).unwrap();
+            let own: Vec<i64> = own.into_iter().map(i64::from).collect();
+            assert_eq!(own, wanted, "{name}: {text}");
+        }
+        let own = tokenizer
+            .prompt(texts["texts"][0].as_str().unwrap(), model.info())
             .unwrap();
-        let own = tokenizer.prompt(text, model.info()).unwrap();
-        assert!(
-            own.iter().zip(&source).all(|(&own, &wanted)| i64::from(own) == wanted),
-            "{name}"
-        );
         // The language is no part of the text that comes out.
         let inputs = Inputs::from_ids(&[own], 1).unwrap();
         let generated = Generator::new(&model, &named)
@@ -159,35 +170,43 @@ fn models_and_their_translations_agree_with_the_reference() {
     }
 }
 
-/// The first sequences of a run are the reference's.
+/// Sequences up to their ends, scores and beams of a run are the reference's, with the cache and without.
 fn translates(name: &str, tag: &str, model: &Model, params: &GenerationParams) {
     let expected = expected(name);
-    let wanted = expected[&format!("gen.{tag}.sequences")].to_vec2::<i64>().unwrap();
     let inputs = inputs(&expected, &format!("gen.{tag}"));
-    let generated = Generator::new(model, params)
-        .unwrap()
-        .run(&inputs, &mut (), &())
-        .unwrap();
-    for (row, wanted) in wanted.iter().enumerate() {
-        let tokens = &generated[row].hypotheses[0].tokens;
-        let own: Vec<i64> = tokens.iter().map(|&id| i64::from(id)).collect();
-        assert_eq!(own, wanted[1..=own.len()], "{name} {tag}: {row}");
+    let of = |key: &str| expected.contains_key(&format!("gen.{tag}.{key}"));
+    assert!(of("sequences") && (of("token_logprobs") || of("sequences_scores") && of("beam_indices")));
+    for cache in [true, false] {
+        let params = GenerationParams {
+            cache,
+            ..params.clone()
+        };
+        generation::compare(
+            name,
+            tag,
+            &params,
+            &generation::generate(model, &inputs, &params),
+            &expected,
+        );
     }
 }
 
 #[test]
 fn another_language_is_another_translation() {
-    let checkpoint = open("nllb");
-    let model = Model::load(&checkpoint).unwrap();
-    let expected = expected("nllb");
-    let first = expected["gen.other_language.sequences"].to_vec2::<i64>().unwrap()[0][1];
-    let tokenizer = checkpoint.tokenizer().unwrap();
-    let language = tokenizer
-        .languages()
-        .find(|code| i64::from(tokenizer.language_id(code).unwrap()) == first);
-    let mut params = GenerationParams::read(&checkpoint).unwrap();
-    params.set_language(&tokenizer, language.unwrap()).unwrap();
-    translates("nllb", "other_language", &model, &params);
+    for name in ["mbart50", "nllb"] {
+        let checkpoint = open(name);
+        let model = Model::load(&checkpoint).unwrap();
+        let expected = expected(name);
+        let first = expected["gen.other_language.sequences"].to_vec2::<i64>().unwrap()[0][1];
+        let tokenizer = checkpoint.tokenizer().unwrap();
+        let language = tokenizer
+            .languages()
+            .find(|code| i64::from(tokenizer.language_id(code).unwrap()) == first);
+        let mut params = GenerationParams::read(&checkpoint).unwrap();
+        assert_ne!(params.forced_first.map(i64::from), Some(first));
+        params.set_language(&tokenizer, language.unwrap()).unwrap();
+        translates(name, "other_language", &model, &params);
+    }
 }
 
 #[test]
