@@ -400,6 +400,24 @@ impl Capture {
         self.all(Slot::Logits { side }, 0)
     }
 
+    /// Vectors of relative offsets that a head multiplies its queries by, and its keys, `[bucket, head_dim]`; `None` where it
+    /// multiplies by none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a head that does not exist, [`Error::NotFinite`].
+    pub fn offset_tables(&self, head: HeadId) -> Result<[Option<CowArray<'_, f32, Ix2>>; 2]> {
+        let kv_head = self.head(head)?;
+        let HeadId { attention, layer, .. } = head;
+        let Some(vectors) = self.info(attention)?.relative_vectors else {
+            return Ok([None, None]);
+        };
+        let table = |has: bool, slot, head| has.then(|| self.all(slot, head)).transpose();
+        Ok([
+            table(vectors.keys, Slot::OffsetKey { attention, layer }, kv_head)?,
+            table(vectors.queries, Slot::OffsetQuery { attention, layer }, head.head)?,
+        ])
+    }
+
     /// Attention weights of a head in one sequence, `[queries, keys]`, recomputed from Q, K and the model's facts.
     ///
     /// # Errors
@@ -441,10 +459,8 @@ impl Capture {
         }
         let layer_info = &info.layers[layer];
         if let Some(vectors) = &info.relative_vectors {
-            let table = |has: bool, slot, head| has.then(|| self.all(slot, head)).transpose();
-            let of_keys = table(vectors.keys, Slot::OffsetKey { attention, layer }, kv_head)?;
-            let of_queries = table(vectors.queries, Slot::OffsetQuery { attention, layer }, head.head)?;
-            let tables = [of_keys.as_ref(), of_queries.as_ref()].map(|table| table.map(|table| table.view()));
+            let tables = self.offset_tables(head)?;
+            let tables = [0, 1].map(|of| tables[of].as_ref().map(|table| table.view()));
             add(vectors.products(queries.view(), keys.view(), tables) * layer_info.scale);
         }
         let bias = bias.as_ref().map(Array2::view);

@@ -1,6 +1,6 @@
 //! One head of a capture: its rows, what is cheap to know of it, and its projection.
 
-use attn_core::{Capture, HeadId, Limits, Mask, Progress, Side};
+use attn_core::{AttentionInfo, Capture, HeadId, Limits, Mask, Progress, Side};
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, file::Expected, sequence_sample};
@@ -241,12 +241,20 @@ impl<'a> Atlas<'a> {
         } = self.params;
         digest.text(method.key());
         if method.wants_links() {
-            // Attention depends on more than vectors.
+            // Attention depends on more than queries and keys.
             let info = self.capture.model().attention(head.attention);
-            digest.text(&format!(
-                "{:?}",
-                info.map(|info| (&info.alibi, info.layers.get(head.layer)))
-            ));
+            let facts = |info: &AttentionInfo| {
+                let layer = info.layers.get(head.layer);
+                format!(
+                    "{layer:?} {:?} {:?} {:?}",
+                    info.relative_bias, info.alibi, info.relative_vectors
+                )
+            };
+            digest.text(&info.map(facts).unwrap_or_default());
+            for table in self.capture.offset_tables(head)?.iter().flatten() {
+                digest.text(&format!("{:?}", table.dim()));
+                table.iter().for_each(|x| digest.bytes(&x.to_le_bytes()));
+            }
         }
         digest.text(&method.params().to_string());
         digest.text(&format!("{dims:?} {} {seed} {scale:?} {keys:?}", metric.name()));

@@ -2,10 +2,12 @@
 
 use std::{fs, sync::Mutex};
 
+use attn_core::{Alibi, AttentionInfo, RelativeBias, RelativeVectors};
+
 use super::{
     file,
     head::Atlas,
-    tests::{capture, capture_of, params},
+    tests::{capture, capture_of, capture_with, params},
     *,
 };
 use crate::{Error, FittedProjection, pca::Pca, tsne::Tsne, umap::Umap};
@@ -224,6 +226,58 @@ fn every_revision_is_in_the_name() {
             raised[i] += 1;
             assert_ne!(name, atlas.name(head, &raised).unwrap());
         }
+    }
+}
+
+/// Where a method reads attention, all that attention depends on is in the name of a head; elsewhere it is not.
+#[test]
+fn whatever_changes_links_is_in_the_name() {
+    let vectors = |info: &mut AttentionInfo| {
+        info.relative_vectors = Some(RelativeVectors {
+            buckets: 4,
+            exact: 2,
+            max_distance: 2,
+            keys: true,
+            queries: true,
+        });
+    };
+    let bias = |step: f32| {
+        move |info: &mut AttentionInfo| {
+            info.relative_bias = Some(RelativeBias {
+                bidirectional: false,
+                max_distance: 4,
+                table: vec![vec![0.0, step, 0.5, 0.25]; 2],
+            });
+        }
+    };
+    let captures = [
+        capture(),
+        capture_with(4, bias(0.5), 0.0),
+        capture_with(4, bias(0.75), 0.0),
+        capture_with(4, |info| info.alibi = Some(Alibi::of_heads(2)), 0.0),
+        capture_with(4, |info| info.layers[1].soft_cap = Some(2.0), 0.0),
+        capture_with(4, vectors, 0.0),
+        capture_with(4, vectors, 1.0),
+    ];
+    let head = HeadId::new(Attention::DecoderSelf, 1, 0);
+    for (key, names) in [("attention", captures.len()), ("umap", 1)] {
+        let params = AtlasParams {
+            method: key.parse().unwrap(),
+            ..params()
+        };
+        let name = |capture| {
+            let atlas = Atlas::new(capture, &params);
+            atlas.name(head, &atlas.revisions()).unwrap()
+        };
+        let mut found: Vec<String> = captures.iter().map(name).collect();
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), names, "{key}");
+        // Each of them is another attention indeed.
+        let links = captures.iter().map(|capture| Atlas::new(capture, &params).links(head));
+        let links: Vec<_> = links.map(Result::unwrap).collect();
+        let other = |at: usize| links[..at].iter().all(|before| *before != links[at]);
+        assert!(names == 1 || (0..links.len()).all(other));
     }
 }
 

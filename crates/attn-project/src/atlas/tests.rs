@@ -22,9 +22,16 @@ pub(super) fn capture() -> Capture {
 
 /// The same with heads of another width.
 pub(super) fn capture_of(head_dim: usize) -> Capture {
+    capture_with(head_dim, |_| {}, 0.0)
+}
+
+/// The same vectors, whose self-attention is changed; the vectors of its offsets follow from `seed`.
+pub(super) fn capture_with(head_dim: usize, change: impl Fn(&mut AttentionInfo), seed: f32) -> Capture {
     let layers = vec![LayerAttention::new(0.5, Mask::Causal); 2];
     let cross = vec![LayerAttention::new(0.5, Mask::Full); 2];
     let info = |attention, kv_heads, layers| AttentionInfo::new(attention, 2, head_dim, layers).with_kv_heads(kv_heads);
+    let mut own = info(Attention::DecoderSelf, 1, layers);
+    change(&mut own);
     let model = ModelInfo {
         name: "tiny".into(),
         family: "test".into(),
@@ -32,10 +39,7 @@ pub(super) fn capture_of(head_dim: usize) -> Capture {
         vocab_size: None,
         max_tokens: None,
         positions: Positions::None,
-        attentions: vec![
-            info(Attention::DecoderSelf, 1, layers),
-            info(Attention::Cross, 2, cross),
-        ],
+        attentions: vec![own, info(Attention::Cross, 2, cross)],
     };
     let tokens = |count: usize| {
         (0..count)
@@ -72,6 +76,12 @@ pub(super) fn capture_of(head_dim: usize) -> Capture {
             let values: Vec<f32> = (0..heads * tokens * head_dim).map(|_| rng.normal() as f32).collect();
             writer.write(slot, sequence, &values).unwrap();
         }
+    }
+    for table in writer.plan().tables() {
+        // Of four buckets; keys are shared by both heads.
+        let heads = if matches!(table, Slot::OffsetKey { .. }) { 1 } else { 2 };
+        let values: Vec<f32> = (0..heads * 4 * head_dim).map(|at| (at as f32 + seed).sin()).collect();
+        writer.write_table(table, &values).unwrap();
     }
     writer.commit(&[0, 1, 2, 3]).unwrap();
     writer.finish().unwrap()
