@@ -48,6 +48,7 @@ mod scores;
 mod sequence;
 pub mod table;
 pub mod text;
+pub mod third_party;
 #[cfg(feature = "store")]
 mod weights;
 

@@ -14,7 +14,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use attn_core::{Progress, progress::step};
+use attn_core::{Progress, progress::step, third_party::guard};
 use hf_hub::{
     Cache, Repo, RepoType,
     api::sync::{Api, ApiBuilder, ApiError, ApiRepo},
@@ -30,7 +30,6 @@ use crate::{
     formats::gguf::first_of,
     hub,
     pooling::{self, MODULES, SETTINGS},
-    third_party::guard,
     weight_files::NAMES,
 };
 

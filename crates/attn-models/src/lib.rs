@@ -69,7 +69,6 @@ pub mod start;
 mod store;
 pub mod tap;
 mod tensor_file;
-mod third_party;
 pub mod tokenizer;
 pub mod towers;
 mod turns;

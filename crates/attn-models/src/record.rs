@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use attn_core::{Attention, ModelInfo, Side};
+use attn_core::{Attention, ModelInfo, Side, files::write_atomically};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -191,7 +191,7 @@ pub fn read_inputs(path: impl AsRef<Path>) -> Result<Inputs> {
 /// Writes tensors as f32 to a safetensors file, for example those of [`run_raw`].
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`attn_core::Error::Io`].
 pub fn write_tensors(path: impl AsRef<Path>, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let path = path.as_ref();
     let stored = tensors
@@ -214,5 +214,5 @@ pub fn write_tensors(path: impl AsRef<Path>, tensors: &BTreeMap<String, Tensor>)
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?)))
         .collect::<Result<Vec<_>>>()?;
     let bytes = safetensors::serialize(views, None).map_err(broken)?;
-    std::fs::write(path, bytes).map_err(|error| Error::io(path, error))
+    Ok(write_atomically(path, &bytes)?)
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use attn_core::Rng;
+use attn_core::{Rng, files::write_atomically};
 use candle_core::{DType, Device, Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -369,14 +369,10 @@ impl Weights {
     /// `BF16`. The file appears only when it is complete.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if training has diverged (or a value does not fit the type), [`Error::Io`].
+    /// [`Error::NotFinite`] if training has diverged (or a value does not fit the type), [`attn_core::Error::Io`].
     pub fn save(&self, path: impl AsRef<Path>, dtype: DType) -> Result<()> {
         let path = path.as_ref();
-        let bytes = self.to_bytes(path, dtype)?;
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        std::fs::write(&unfinished, bytes).map_err(|error| Error::io(&unfinished, error))?;
-        std::fs::rename(&unfinished, path).map_err(|error| Error::io(path, error))
+        Ok(write_atomically(path, &self.to_bytes(path, dtype)?)?)
     }
 
     fn to_bytes(&self, path: &Path, dtype: DType) -> Result<Vec<u8>> {

@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
+use attn_core::third_party::guard;
 use candle_core::{CpuStorage, quantized::GgmlDType};
 use rayon::prelude::*;
 
 use super::mxfp4;
-use crate::third_party::guard;
 
 /// Blocks that one thread widens at a time.
 const PIECE: usize = 1 << 12;

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, io::Cursor, ops::Range, path::Path};
 
+use attn_core::third_party::guard;
 use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -15,7 +16,6 @@ use crate::{
     error::{LONG, SHORT, excerpt},
     files::wrong,
     tensor_file::{Element, Entry, View},
-    third_party::guard,
 };
 
 /// The longest program: it takes about two hundred bytes for a tensor. Following it takes some forty times its length.

@@ -14,11 +14,11 @@ use std::{
     sync::Arc,
 };
 
-use attn_core::Limits;
+use attn_core::{Limits, third_party::guard};
 use image::{DynamicImage, ImageDecoder, ImageReader, metadata::Orientation};
 
 pub use self::processor::ImageProcessor;
-use crate::{Error, Result, files, third_party::guard};
+use crate::{Error, Result, files};
 
 /// The endings of the files that [`images_in`] lists.
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];

@@ -7,6 +7,7 @@
 //! | mBART, mBART-50 (Liu et al. 2020, Tang et al. 2020) | `en_XX` |
 //! | M2M100 (Fan et al. 2020) | `__en__`, whose code is `en` |
 
+use attn_core::third_party::guard;
 use serde_json::Value;
 use tokenizers::PostProcessorWrapper;
 
@@ -14,7 +15,6 @@ use super::Tokenizer;
 use crate::{
     Error, Result,
     error::{SHORT, excerpt},
-    third_party::guard,
 };
 
 /// Codes that a message about an unknown one lists.

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use attn_core::{Attention, ModelInfo, Token};
+use attn_core::{Attention, ModelInfo, Token, third_party::guard};
 
 pub(crate) use self::languages::is_language;
 use self::words::words;
@@ -23,7 +23,6 @@ use crate::{
     Error, Result,
     error::{SHORT, excerpt},
     json,
-    third_party::guard,
     vocabulary::{Description, Renumbering},
 };
 

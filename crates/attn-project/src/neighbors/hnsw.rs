@@ -2,14 +2,15 @@
 //! robust approximate nearest neighbor search using hierarchical navigable small world graphs*, IEEE TPAMI 2020).
 //!
 //! That crate panics on NaN, exits above 256 connections and asserts on damaged files: all three are refused here
-//! before it sees them.
+//! before it sees them. A panic on a file whose checksum is right is an error.
 
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use attn_core::{Progress, files::write_atomically};
+use attn_core::{Progress, files::write_atomically, third_party::guard};
 use hnsw_rs::prelude as ann;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
@@ -193,15 +194,7 @@ impl Hnsw {
         if self.is_empty() {
             return Err(Error::method("hnsw", "an index without points cannot be written"));
         }
-        // The crate panics on files that it cannot open.
-        for file in [&files.graph, &files.data] {
-            fs::File::create(file).map_err(|error| attn_core::Error::io(file, error))?;
-        }
-        let written = ann::AnnT::file_dump(&self.graph, folder.as_ref(), name);
-        let written = written.map_err(|error| Error::method("hnsw", error.to_string()))?;
-        if written != name {
-            return Err(Error::method("hnsw", format!("wrote `{written}` instead of `{name}`")));
-        }
+        self.dump(folder.as_ref(), name)?;
         let header = Header {
             format: FORMAT,
             metric: self.metric().name().to_owned(),
@@ -213,6 +206,37 @@ impl Hnsw {
         };
         let header = serde_json::to_vec_pretty(&header).map_err(|error| Error::method("hnsw", error))?;
         Ok(write_atomically(&files.header, &header)?)
+    }
+
+    /// Writes graph and points in a folder of their own, and gives them their names when they are whole and on the disk.
+    fn dump(&self, folder: &Path, name: &str) -> Result<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let count = NEXT.fetch_add(1, Ordering::Relaxed);
+        let own = folder.join(format!("{name}.hnsw.{}-{count}.partial", std::process::id()));
+        let io = |path: &Path, error| Error::from(attn_core::Error::io(path, error));
+        fs::create_dir(&own).map_err(|error| io(&own, error))?;
+        let (unfinished, files) = (Files::new(&own, name), Files::new(folder, name));
+        let written = || -> Result<()> {
+            // The crate panics on files that it cannot open.
+            let dumped = guard("hnsw_rs", || ann::AnnT::file_dump(&self.graph, &own, name));
+            let dumped = dumped.map_err(|panic| Error::method("hnsw", panic))?;
+            let dumped = dumped.map_err(|error| Error::method("hnsw", error.to_string()))?;
+            if dumped != name {
+                return Err(Error::method("hnsw", format!("wrote `{dumped}` instead of `{name}`")));
+            }
+            for (from, to) in [(&unfinished.graph, &files.graph), (&unfinished.data, &files.data)] {
+                let file = fs::File::options().write(true).open(from);
+                let renamed = file
+                    .and_then(|file| file.sync_all())
+                    .and_then(|()| fs::rename(from, to));
+                renamed.map_err(|error| io(to, error))?;
+            }
+            Ok(())
+        };
+        let written = written();
+        // What is half-written is of no use.
+        let _ = fs::remove_dir_all(&own);
+        written
     }
 
     /// Reads an index that [`save`](Self::save) wrote; `metric` is the one it was made with. More points may be added.
@@ -237,17 +261,20 @@ impl Hnsw {
                 return Err(Error::method("hnsw", format!("{} is damaged", file.display())));
             }
         }
-        // A header says its sizes itself: nothing is allocated by them before the file of the points holds so many.
+        // A header says its sizes itself: nothing is allocated by them before the file of the points holds as many. The crate
+        // ends the process where a point is missing in it.
         let size = fs::metadata(&files.data).map_or(0, |data| data.len());
         let numbers = header.points.checked_mul(header.columns);
-        let Some(numbers) = numbers.filter(|&numbers| numbers as u64 <= size / 4) else {
+        let Some(numbers) = numbers.filter(|_| data_size(header.points, header.columns) == Some(size)) else {
             let found = format!("{} x {} numbers in {size} bytes", header.points, header.columns);
             return Err(Error::method("hnsw", format!("the header is damaged: {found}")));
         };
         let measure = Measure(metric);
         // The graph may borrow from its reader for as long as it lives; the reader is a few hundred bytes.
         let reader: &'static ann::HnswIo = Box::leak(Box::new(ann::HnswIo::new(folder.as_ref(), name)));
-        let graph = reader.load_hnsw_with_dist(measure.clone());
+        // Another program may have written a file whose checksum is right.
+        let graph = guard("hnsw_rs", || reader.load_hnsw_with_dist(measure.clone()));
+        let graph = graph.map_err(|panic| Error::method("hnsw", panic))?;
         let graph: ann::Hnsw<'static, f32, Measure> =
             graph.map_err(|error| Error::method("hnsw", error.to_string()))?;
         let mut rows = vec![0.0f32; numbers];
@@ -406,6 +433,13 @@ impl Files {
             data: file("data"),
         }
     }
+}
+
+/// Bytes of the file of so many points: a mark and the columns; of each point a mark, its index, its length and its numbers.
+fn data_size(points: usize, columns: usize) -> Option<u64> {
+    let each = columns.checked_mul(size_of::<f32>())?.checked_add(4 + 8 + 8)?;
+    let all = points.checked_mul(each)?.checked_add(4 + size_of::<usize>())?;
+    u64::try_from(all).ok()
 }
 
 /// Most bytes of a header.

@@ -1,14 +1,11 @@
 //! Examples in a Parquet file (<https://parquet.apache.org/docs/file-format/>), read as the same rows in JSON lines would be.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use attn_core::{
     files,
     text::{Dataset, Note, TextFormat, TextParams},
+    third_party::guard,
 };
 use parquet::{
     basic::Repetition,
@@ -32,8 +29,8 @@ pub(super) fn read(path: &Path, params: &TextParams) -> Result<Dataset, Error> {
     let place = path.display().to_string();
     let file = files::open(path)?;
     // What the library does not expect of a damaged file may make it panic; it owns all that it changes.
-    let rows = catch_unwind(AssertUnwindSafe(|| rows(file, &place, params.max_bytes)));
-    let (content, notes) = rows.unwrap_or_else(|_| Err(damaged(&place, "what no reader understands")))?;
+    let rows = guard("parquet", || rows(file, &place, params.max_bytes));
+    let (content, notes) = rows.unwrap_or_else(|panic| Err(damaged(&place, panic)))?;
     let as_lines = TextParams {
         format: Some(TextFormat::JsonLines),
         ..params.clone()

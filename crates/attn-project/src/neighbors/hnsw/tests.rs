@@ -67,8 +67,39 @@ fn written_read_and_grown() {
         Hnsw::open(folder.path(), "words", Cosine),
         Err(Error::Method { .. })
     ));
+    // Nothing is left beside the three files.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     let nowhere = index.save(folder.path().join("gone"), "words");
     assert!(matches!(nowhere, Err(Error::Core(_))));
+}
+
+/// A file that another program cut, with a checksum that is right.
+#[test]
+fn a_panic_on_a_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Hnsw::new(8, Cosine, HnswParams::default()).unwrap();
+    index.insert(cloud(60, 3).view()).unwrap();
+    index.save(folder.path(), "words").unwrap();
+    let files = Files::new(folder.path(), "words");
+    let header = fs::read_to_string(&files.header).unwrap();
+    for file in [&files.graph, &files.data] {
+        let whole = fs::read(file).unwrap();
+        for length in [0, 3, 20, whole.len() / 2, whole.len() - 1] {
+            fs::write(file, &whole[..length]).unwrap();
+            let mut changed: serde_json::Value = serde_json::from_str(&header).unwrap();
+            let key = if file == &files.graph { "graph" } else { "data" };
+            changed[key] = digest(file).unwrap().into();
+            fs::write(&files.header, changed.to_string()).unwrap();
+            let error = Hnsw::open(folder.path(), "words", Cosine).map(|_| ()).unwrap_err();
+            assert!(
+                matches!(error, Error::Method { .. }),
+                "{key} of {length} bytes: {error}"
+            );
+        }
+        fs::write(file, whole).unwrap();
+    }
+    fs::write(&files.header, header).unwrap();
+    assert_eq!(Hnsw::open(folder.path(), "words", Cosine).unwrap().len(), 60);
 }
 
 #[test]

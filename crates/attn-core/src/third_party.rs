@@ -10,18 +10,33 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::error::{LONG, excerpt};
+/// Characters of a library's message that are repeated: it may hold text of a file.
+const LONG: usize = 300;
 
 /// What a library returns, or its panic in words.
 ///
 /// The closure must own or only read what it touches: what a panic leaves half-changed is dropped with the closure or
 /// never used again.
-pub(crate) fn guard<T>(library: &str, work: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// ```
+/// use attn_core::third_party::guard;
+///
+/// assert_eq!(guard("parse", || "7".parse::<u8>().unwrap()), Ok(7));
+/// let message = guard("parse", || "x".parse::<u8>().unwrap()).unwrap_err();
+/// assert!(message.starts_with("the library `parse` panicked"));
+/// ```
+///
+/// # Errors
+/// What the panic said, cut to what fits a message.
+pub fn guard<T>(library: &str, work: impl FnOnce() -> T) -> Result<T, String> {
     // Asserted: callers read shared values only, or drop what they own when this is an error.
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
             (Some(text), _) => (*text).to_owned(),
-            (None, Some(text)) => excerpt(text, LONG),
+            (None, Some(text)) => match text.char_indices().nth(LONG) {
+                Some((end, _)) => format!("{}...", &text[..end]),
+                None => text.clone(),
+            },
             (None, None) => "no message".to_owned(),
         };
         format!("the library `{library}` panicked, which is a bug of it: {message}")
@@ -41,5 +56,7 @@ mod tests {
             message.contains("`x` panicked") && message.contains("out of bounds"),
             "{message}"
         );
+        let message = guard("x", || -> u8 { panic!("{}", "ä".repeat(1000)) }).unwrap_err();
+        assert!(message.ends_with("ä...") && message.chars().count() < 400, "{message}");
     }
 }
