@@ -53,6 +53,7 @@ pub mod families;
 mod files;
 mod formats;
 pub mod generate;
+mod graph;
 mod head_weights;
 mod hub;
 pub mod images;

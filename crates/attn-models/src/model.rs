@@ -8,6 +8,7 @@ use crate::{
     blocks::{Cache, Experts, MultiHead, Pass, Relevance, Window},
     config::Config,
     families::{Families, Network},
+    graph,
     inputs::Padding,
     layout::Layout,
     start::Start,
@@ -265,14 +266,14 @@ impl Model {
         }
     }
 
-    /// The same model with another bound on the memory that a layer takes for the attention of a long text. Default: half of
-    /// the machine's free memory, as it was when the model was made.
+    /// The same model with another bound on the memory that attention takes for a long text: of a layer, and of all layers in a
+    /// pass with gradients, which keeps them. Default: half of the machine's free memory, as it was when the model was made.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// What a layer may take at once.
+    /// What a layer may take at once, or all layers of a pass with gradients.
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -393,9 +394,10 @@ impl Model {
 
     /// The same with other attentions in place of some of the model's.
     pub(crate) fn differentiable_with(&self, blocks: &[MultiHead], inputs: &Inputs) -> Result<Output> {
+        let mut tap = ();
         let pass = Pass {
             blocks,
-            ..self.pass(&mut (), Gradients::On)
+            ..self.pass(&mut tap, Gradients::On)
         };
         self.run(inputs, self.layout(inputs), pass)
     }
@@ -476,6 +478,10 @@ impl Model {
             Some(start) => layout.starting(start),
             None => layout,
         };
+        // A step of generation with a cache keeps what it makes of a token, which is little.
+        if !pass.fused() && pass.cache.is_none() {
+            graph::check(self, inputs, &layout, pass.relevance.is_some())?;
+        }
         pass.tap.begin(&layout)?;
         let output = self.network.forward(inputs, &mut pass)?;
         pass.tap.end()?;

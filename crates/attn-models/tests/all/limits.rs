@@ -7,7 +7,14 @@ use std::{
 
 use attn_core::{Limits, Sequence, Side, Token};
 use attn_models::{
-    Capturer, Checkpoint, Error, Gradients, Inputs, Model, Point, Weights, intervene::Edit, record::Recorder,
+    Capturer, Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Tap, Weights,
+    attribute::{
+        Baseline, Examples, Target, head_gradients, input_gradients, integrated_gradients, propagate_relevance,
+        taylor_importance,
+    },
+    candle::Tensor,
+    intervene::Edit,
+    record::Recorder,
 };
 
 use crate::support::{difference, fixture, largest, open};
@@ -76,6 +83,65 @@ fn a_whole_attention_beyond_the_limits_is_refused() {
             assert_eq!(needed, 8 * 1530 * 1530 * 8);
         }
         other => panic!("{other}"),
+    }
+}
+
+/// Gradients keep the attention of every layer: such a pass is refused before a layer runs. The bound is on what is certain:
+/// that of one layer fits many times.
+#[test]
+fn a_pass_with_gradients_beyond_the_limits_is_refused() {
+    let layers = 12;
+    let config = format!(
+        r#"{{"model_type": "gpt2", "vocab_size": 50, "n_positions": 2000, "n_embd": 8, "n_layer": {layers}, "n_head": 2,
+            "architectures": ["GPT2LMHeadModel"]}}"#
+    );
+    let scores = 2 * 1000 * 1000 * 4;
+    let model = build(&config).with_limits(Limits::of(4 * layers * scores));
+    let batch = |length| Inputs::from_ids(&[ids(length)], 0).unwrap();
+    let target = || Target::Token { position: 3, token: 9 };
+    let examples = |length| Examples {
+        inputs: batch(length),
+        targets: vec![target()],
+    };
+    model
+        .forward(&batch(1000), &mut Recorder::of(&[Point::Attention]))
+        .unwrap();
+    let asked = AtomicUsize::new(0);
+    let mut count = Count(&asked);
+    let refused = |error: Error| {
+        let Error::Core(attn_core::Error::Memory { what, needed, .. }) = &error else {
+            panic!("{error}");
+        };
+        assert!(
+            what.contains("12 attentions") && what.contains("1 x 1000 tokens"),
+            "{what}"
+        );
+        assert!(*needed > 5 * layers * scores, "{needed}");
+    };
+    let long = batch(1000);
+    refused(input_gradients(&model, &long, &[target()], &mut count).unwrap_err());
+    let zero = Baseline::Zero;
+    refused(integrated_gradients(&model, &long, &[target()], &zero, 2, &mut count, &()).unwrap_err());
+    refused(head_gradients(&model, &[examples(1000)], &()).unwrap_err());
+    refused(taylor_importance(&model, &[examples(1000)], &()).unwrap_err());
+    assert_eq!(asked.into_inner(), 0);
+    // A shorter text fits, and so does a rule that holds attention constant.
+    input_gradients(&model, &batch(300), &[target()], &mut ()).unwrap();
+    head_gradients(&model, &[examples(300)], &()).unwrap();
+    propagate_relevance(&model, &long, &[target()], 0.0, &mut ()).unwrap();
+}
+
+/// Counts the sites that are asked for.
+struct Count<'a>(&'a AtomicUsize);
+
+impl Tap for Count<'_> {
+    fn wants(&self, _: Site) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn tap(&mut self, _: Site, tensor: Tensor) -> Result<Tensor, Error> {
+        Ok(tensor)
     }
 }
 

@@ -2,7 +2,7 @@
 //! one batch.
 
 use attn_core::Rng;
-use attn_core::{Attention, Progress, Sequence, Side, progress::step};
+use attn_core::{Attention, Limits, Progress, Sequence, Side, progress::step};
 use attn_models::{
     Capturer, Inputs,
     candle::Tensor,
@@ -41,6 +41,8 @@ pub(super) struct Runner<'a> {
     classifies: bool,
     /// The side of the tokens in the output.
     side: Side,
+    /// Numbers of a row of the output, at most.
+    width: usize,
 }
 
 /// A sequence as the model reads it.
@@ -79,6 +81,7 @@ impl<'a> Runner<'a> {
             distance: Distance::Cosine,
             classifies: false,
             side,
+            width: info.vocab_size.unwrap_or(0).max(info.hidden_size),
         };
         let ids = |sequence: &Sequence, side| sequence.tokens(side).iter().filter_map(|token| token.id).collect();
         for sequence in sequences {
@@ -95,6 +98,7 @@ impl<'a> Runner<'a> {
         let Some(first) = runner.items.first() else {
             return Ok(runner);
         };
+        runner.check(first)?;
         let output = runner.forward(&runner.inputs(&[first])?, None)?;
         let labels = capturer.model().labels();
         let classes = labels.len();
@@ -106,6 +110,12 @@ impl<'a> Runner<'a> {
             }
             _ => Distance::Cosine,
         };
+        let read = match (runner.distance, &output.logits) {
+            (Distance::Divergence, Some(logits)) => logits,
+            _ => &output.last_hidden,
+        };
+        runner.width = read.dims().last().copied().unwrap_or(0);
+        runner.items.iter().try_for_each(|item| runner.check(item))?;
         let class = |item: &Item<'_>| {
             let label = item.sequence.label.as_ref()?;
             labels.iter().position(|name| name == label)
@@ -202,19 +212,37 @@ impl<'a> Runner<'a> {
             .collect())
     }
 
-    /// Sequences of similar length together.
+    /// Bytes of the outputs of so many sequences: that of the model, and its readings before and after a change.
+    fn needed(&self, sequences: usize, longest: usize) -> u64 {
+        Limits::size(&[sequences, longest, self.width], 3 * size_of::<f32>())
+    }
+
+    /// Refuses a sequence whose outputs take too much even if it is alone in its batch.
+    fn check(&self, item: &Item<'_>) -> Result<(), Error> {
+        let length = item.sequence.tokens(self.side).len();
+        let what = format_args!("the predictions for {}, {length} x {}", item.sequence.name, self.width);
+        Ok(self.capturer.model().limits().check(what, self.needed(1, length))?)
+    }
+
+    /// Sequences of similar length together, as many as the limits allow.
     fn batches(&self) -> Vec<Vec<usize>> {
         // Patches have no ids.
         let length = |at: usize| {
             let sequence = self.items[at].sequence;
             sequence.encoder.len().max(sequence.decoder.len())
         };
+        let limit = self.capturer.model().limits().bytes;
         let mut order: Vec<usize> = (0..self.items.len()).collect();
         order.sort_by_key(|&at| (length(at), at));
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for at in order {
             match batches.last_mut() {
-                Some(batch) if (batch.len() + 1) * length(at) <= self.params.batch_tokens => batch.push(at),
+                Some(batch)
+                    if (batch.len() + 1) * length(at) <= self.params.batch_tokens
+                        && self.needed(batch.len() + 1, length(at)) <= limit =>
+                {
+                    batch.push(at);
+                }
                 _ => batches.push(vec![at]),
             }
         }
@@ -332,4 +360,61 @@ impl<'a> Runner<'a> {
 fn divergence(p: &[f32], q: &[f32]) -> f64 {
     let terms = p.iter().zip(q).map(|(p, q)| f64::from(*p).exp() * f64::from(p - q));
     terms.sum::<f64>().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use attn_core::{HeadId, Token};
+    use attn_models::{Gradients, Model, Weights};
+
+    use super::*;
+    use crate::experiment::ablate;
+
+    const VOCABULARY: usize = 4000;
+
+    fn capturer(limits: Limits) -> Capturer {
+        let config = format!(
+            r#"{{"model_type": "gpt2", "vocab_size": {VOCABULARY}, "n_positions": 64, "n_embd": 8, "n_layer": 1, "n_head": 2,
+                "architectures": ["GPT2LMHeadModel"]}}"#
+        );
+        let model = Model::build("tiny", &config, &Weights::initialize(1), Gradients::Off).unwrap();
+        Capturer::new(model).with_limits(limits)
+    }
+
+    fn sequence(length: usize) -> Sequence {
+        let token = |at: usize| Token {
+            id: u32::try_from(at * 7 % VOCABULARY).ok(),
+            ..Token::new("x")
+        };
+        Sequence::new("line 1").with_tokens(Side::Decoder, (1..=length).map(token))
+    }
+
+    #[test]
+    fn predictions_beyond_the_limits_are_refused_and_batches_stay_within_them() {
+        let params = ExperimentParams {
+            random: 0,
+            ..ExperimentParams::default()
+        };
+        let heads = [HeadId::new(Attention::DecoderSelf, 0, 1)];
+        let run = |limits: u64, lengths: &[usize]| {
+            let sequences: Vec<Sequence> = lengths.iter().map(|&length| sequence(length)).collect();
+            ablate(&capturer(Limits::of(limits)), &sequences, &heads, &params, &())
+        };
+        // Three rows of single precision for each of 20 tokens.
+        let fits = (20 * VOCABULARY * 12) as u64;
+        for lengths in [&[60][..], &[5, 60]] {
+            let Err(Error::Models(attn_models::Error::Core(error)) | Error::Core(error)) = run(fits, lengths) else {
+                panic!("{lengths:?} is refused");
+            };
+            assert_eq!(
+                error.to_string(),
+                "the predictions for line 1, 60 x 4000: takes 2.75 MiB of memory, at most 938 KiB is allowed"
+            );
+        }
+        // Alone in their batches instead of together.
+        let (tight, free) = (run(fits, &[18, 19, 20]).unwrap(), run(u64::MAX, &[18, 19, 20]).unwrap());
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-5;
+        assert!(close(tight.effect.output_change.mean, free.effect.output_change.mean));
+        assert!(close(tight.effect.loss.unwrap().mean, free.effect.loss.unwrap().mean));
+    }
 }
