@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
 use attn_project::{
-    Dims, Error, FittedProjection, Method, Metric, Neighbors, Projector, Warning,
+    Dims, Error, FittedProjection, Method, Metric, Neighbors, Points, Projector, Warning,
     aligned::Alignment,
+    mds::Mds,
+    method::Links,
     ndarray::{Array2, s},
     neighbors::ApproximateParams,
     pca::{Components, Pca},
     quality::{QualityParams, quality},
-    tsne::{Tsne, TsneParams},
+    tsne::{AttentionTsne, AttentionTsneParams, Tsne, TsneParams},
     umap::{Umap, UmapParams},
 };
 use proptest::{prelude::*, sample::select};
@@ -77,7 +79,32 @@ fn methods() -> impl Strategy<Value = Method> {
         };
         Method::from(Umap::new(params).unwrap())
     });
-    prop_oneof![Just(Method::from(Pca)), tsne, umap]
+    let attention = select(vec![0.0f32, 0.2, 1.0]).prop_map(|share| {
+        let params = AttentionTsneParams {
+            share,
+            tsne: TsneParams {
+                exaggerated_iterations: 15,
+                iterations: 15,
+                ..TsneParams::default()
+            },
+            ..AttentionTsneParams::default()
+        };
+        Method::from(AttentionTsne::new(params).unwrap())
+    });
+    prop_oneof![Just(Method::from(Pca)), Just(Method::from(Mds)), tsne, umap, attention]
+}
+
+/// Whether equal points have equal coordinates.
+fn keeps_copies(method: &Method) -> bool {
+    *method == Pca.into() || *method == Mds.into()
+}
+
+/// A metric that the method takes: inner products are no distances, which MDS asks for.
+fn taken(method: &Method, metric: Metric) -> Metric {
+    match *method == Mds.into() && metric == Metric::INNER_PRODUCT {
+        true => Metric::EUCLIDEAN,
+        false => metric,
+    }
 }
 
 fn dims() -> impl Strategy<Value = Dims> {
@@ -89,9 +116,11 @@ fn metrics() -> impl Strategy<Value = Metric> {
 }
 
 /// The errors that points and parameters like these may be answered with.
-fn is_expected(error: &Error, method: &Method, n: usize, d: usize, dims: Dims) -> bool {
+fn is_expected(error: &Error, (method, metric): (&Method, &Metric), n: usize, d: usize, dims: Dims) -> bool {
     match error {
         Error::TooFewPoints { .. } => n < 4,
+        // Inner products are no distances.
+        Error::Parameter { .. } | Error::TooLarge { .. } if *method == Mds.into() => *metric == Metric::INNER_PRODUCT,
         Error::Parameter { .. } => *method == Pca.into() && d < dims.count(),
         _ => false,
     }
@@ -103,20 +132,24 @@ proptest! {
     #[test]
     fn layouts_are_finite(
         kind in select(&KINDS[..]), n in 0usize..60, d in 1usize..6,
-        method in methods(), dims in dims(), metric in metrics(),
+        method in methods(), dims in dims(), metric in metrics(), weight in select(vec![0.0f32, 1e-30, 1.0, 1e30]),
     ) {
         let points = cloud(kind, n, d, 0);
         let projector = Projector::new(&method).dims(dims).metric(&metric).seed(1);
-        let embedding = match projector.fit(points.view(), &()) {
+        // Every other point to another one, as a query to a key, with a weight of any size.
+        let to = |i: usize| if i.is_multiple_of(2) { vec![(((7 * i + 1) % n) as u32, weight)] } else { Vec::new() };
+        let links = Links::new(n, (0..n).map(to)).unwrap();
+        let linked = Points::from(points.view()).with_links(Some(&links));
+        let embedding = match projector.fit(linked, &()) {
             Ok(embedding) => embedding,
             Err(error) => {
-                prop_assert!(is_expected(&error, &method, n, d, dims), "{error}");
+                prop_assert!(is_expected(&error, (&method, &metric), n, d, dims), "{error}");
                 return Ok(());
             }
         };
         prop_assert_eq!(embedding.points.dim(), (n, dims.count()));
         prop_assert!(embedding.points.iter().all(|x| x.is_finite()));
-        if method != Pca.into() && matches!(kind, Kind::Equal | Kind::Zeros) {
+        if !keeps_copies(&method) && matches!(kind, Kind::Equal | Kind::Zeros) {
             let all = Warning::Duplicates { share: 1.0, largest: n };
             prop_assert!(embedding.warnings.contains(&all), "{:?}", embedding.warnings);
         }
@@ -150,6 +183,7 @@ proptest! {
         value in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -3e38]),
         method in methods(), dims in dims(), metric in metrics(),
     ) {
+        let metric = taken(&method, metric);
         let good = cloud(Kind::Plain, n, d, 0);
         let place = at.index(n * d);
         let (row, column) = (place / d, place % d);
@@ -209,6 +243,7 @@ proptest! {
         alignment in select(vec![Alignment::Procrustes, Alignment::Penalty { strength: 1.0 }]),
     ) {
         let points = cloud(kind, n, d, 0);
+        let metric = taken(&method, metric);
         let count = picked.index(n - 3) + 4;
         let selection: Vec<usize> = (0..count.min(n)).collect();
         let projector = Projector::new(method).dims(dims).metric(metric).seed(1);

@@ -89,7 +89,7 @@ pub(crate) fn projections(findings: &mut Findings) -> Result<(), Box<dyn Error>>
     let params = ApproximateParams::default();
     let (nearly, _) = Neighbors::approximate(points.view(), 10, Metric::EUCLIDEAN, &params, &())?;
     findings.exact.insert("approximate neighbors".into(), table(&nearly));
-    for key in ["pca", "mds", "tsne", "umap"] {
+    for key in ["attention", "pca", "mds", "tsne", "umap"] {
         let embedding = Projector::new(Methods::builtin().get(key)?).fit(points.view(), &())?;
         judge(findings, key, &points, &embedding)?;
         if ["pca", "mds"].contains(&key) {

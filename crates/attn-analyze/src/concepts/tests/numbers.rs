@@ -7,7 +7,8 @@ use super::clustering::by_matrix;
 use crate::{
     Error, Rng,
     concepts::{
-        Clusterer, KMeansClusterer, KMeansParams, LeadersWard, Partition, Ward, k_means, leaders, leaders_ward, ward,
+        Clusterer, KMeansClusterer, KMeansParams, LeadersWard, OpticsClusterer, Partition, Ward, k_means, leaders,
+        leaders_ward, ward,
     },
 };
 
@@ -27,6 +28,17 @@ fn methods() -> [Box<dyn Clusterer>; 4] {
             ..KMeansClusterer::default()
         }),
     ]
+}
+
+/// Those, and one that leaves points out as noise: it need not give as many clusters as are asked for.
+fn with_optics() -> Vec<Box<dyn Clusterer>> {
+    let optics = OpticsClusterer {
+        min_points: 2,
+        ..OpticsClusterer::default()
+    };
+    let mut all: Vec<Box<dyn Clusterer>> = methods().into();
+    all.push(Box::new(optics));
+    all
 }
 
 /// Sum of squared distances to the mean of each cluster, in double precision.
@@ -128,7 +140,7 @@ fn crowds_far_apart_are_told_apart_inside() {
 #[test]
 fn a_scale_changes_nothing() {
     let points = grid(90, 3, 8);
-    for method in methods() {
+    for method in with_optics() {
         let plain = method.cluster(points.view(), 6, &()).unwrap().partition;
         // Powers of two are exact; the last is below the normal numbers for small coordinates.
         for power in [60, 100, -60, -110] {
@@ -172,7 +184,7 @@ fn squares_beyond_single_precision_are_no_obstacle() {
 #[test]
 fn what_is_too_large_is_named_by_every_method() {
     let points = array![[0.0_f32, 1.0], [2.0, -1.1e33], [3.0, 4.0]];
-    for method in methods() {
+    for method in with_optics() {
         let error = method.cluster(points.view(), 2, &()).unwrap_err();
         let Error::Project(attn_project::Error::TooLarge { row, column, .. }) = error else {
             panic!("{}: {error}", method.name())
@@ -230,6 +242,16 @@ proptest! {
                 Err(Error::Parameter { .. }) => prop_assert!(clusters > rows.len() || at == 1),
                 Err(error) => prop_assert!(false, "{}: {}", method.name(), error),
             }
+        }
+        let optics = OpticsClusterer { min_points: 2, ..OpticsClusterer::default() };
+        match optics.cluster(points.view(), clusters, &()) {
+            Ok(found) => {
+                prop_assert_eq!(found.partition.points(), rows.len());
+                let heights = found.reachability.unwrap();
+                prop_assert!(heights.reachability.iter().flatten().chain(&heights.core).all(|height| height.is_finite()));
+            }
+            Err(Error::Clustering { .. } | Error::Parameter { .. }) => prop_assert!(rows.len() < 2),
+            Err(error) => prop_assert!(false, "{}", error),
         }
         let part = points.slice(s![..points.nrows().min(9), ..]).to_owned();
         let (heights, _) = by_matrix(&part, &[]);
