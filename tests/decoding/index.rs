@@ -9,6 +9,7 @@ use std::{
 use attn_sdk::{
     Progress, embedded,
     models::{Checkpoint, Model, Tokenizer, generate::GenerationParams},
+    project::{Embedding, ProjectionMethod, Projector, method::FitInput, pca::Pca},
     study::{
         Error,
         decoding::{
@@ -327,6 +328,93 @@ fn a_build_that_was_stopped_goes_on() {
         build(parts.path(), &some_pairs(10), &quick(), &()),
         Err(Error::OtherIndex { .. })
     ));
+}
+
+/// A host's method that has no place for new points.
+#[derive(Debug)]
+struct Unplaced;
+
+impl ProjectionMethod for Unplaced {
+    fn name(&self) -> &str {
+        "unplaced"
+    }
+
+    fn fit(&self, input: &FitInput<'_>, progress: &dyn Progress) -> attn_sdk::project::Result<Embedding> {
+        Pca.fit(input, progress)
+    }
+}
+
+/// Settings are looked at before a pair runs; right ones then start anew in the same folder.
+#[test]
+fn bad_settings_leave_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("index");
+    let pairs = some_pairs(5);
+    let unlooked = |stage: &str, _: usize, _: usize| panic!("{stage} began");
+    let recall = |recall| IndexParams { recall, ..quick() };
+    let projector = |projector| IndexParams { projector, ..quick() };
+    let cases = [
+        (recall(2.0), "`recall`"),
+        (recall(0.0), "`recall`"),
+        (recall(f32::NAN), "`recall`"),
+        (
+            projector(Projector::new(Unplaced)),
+            "unplaced: placing new points is not supported",
+        ),
+    ];
+    for (params, words) in cases {
+        let error = build(&at, &pairs, &params, &unlooked).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+        assert!(!at.exists(), "{words}");
+    }
+    build(&at, &pairs, &quick(), &()).unwrap();
+}
+
+#[test]
+fn one_process_builds_at_a_time_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = some_pairs(40);
+    let tried = AtomicUsize::new(0);
+    let second = |_: &str, _: usize, _: usize| {
+        if tried.fetch_add(1, Ordering::Relaxed) == 0 {
+            let error = build(folder.path(), &pairs, &quick(), &()).unwrap_err();
+            let Error::Core(attn_sdk::core::Error::InUse { process, .. }) = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(*process, Some(std::process::id()));
+        }
+        ControlFlow::Continue(())
+    };
+    build(folder.path(), &pairs, &quick(), &second).unwrap();
+    assert!(tried.into_inner() > 0);
+    // The lock is gone; the other one opens what was built.
+    assert!(!folder.path().join("writing.lock").exists());
+    let again = build(folder.path(), &pairs, &quick(), &()).unwrap();
+    assert_eq!(again.description().pairs, 40);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_place_of_files_are_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, outside) = (folder.path().join("index"), folder.path().join("outside"));
+    std::fs::create_dir(&index).unwrap();
+    for name in ["writing.lock", "pairs.jsonl", "decoder.f16"] {
+        let link = index.join(name);
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        for there in [false, true] {
+            if there {
+                std::fs::write(&outside, "kept").unwrap();
+            }
+            let error = build(&index, &some_pairs(5), &quick(), &()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("expected"), "{error}");
+            assert_eq!(outside.exists(), there);
+        }
+        assert_eq!(std::fs::read(&outside).unwrap(), b"kept");
+        std::fs::remove_file(&outside).unwrap();
+        std::fs::remove_file(&link).unwrap();
+    }
+    build(&index, &some_pairs(5), &quick(), &()).unwrap();
 }
 
 #[test]

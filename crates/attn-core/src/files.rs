@@ -17,7 +17,7 @@ use std::{
 #[cfg(feature = "store")]
 pub use bytes::Bytes;
 #[cfg(feature = "store")]
-pub(crate) use lock::FolderLock;
+pub use lock::FolderLock;
 #[cfg(feature = "store")]
 pub(crate) use read::not_other_than_file;
 pub use read::{kind, open, read, read_from};

@@ -19,8 +19,20 @@ const NAME: &str = "writing.lock";
 const TRIES: usize = 100;
 
 /// A lock on a folder, from [`FolderLock::take`] until it is dropped or its process ends.
+///
+/// ```
+/// use attn_core::{Error, files::FolderLock};
+///
+/// let folder = tempfile::tempdir()?;
+/// let lock = FolderLock::take(folder.path())?;
+/// assert!(matches!(FolderLock::take(folder.path()), Err(Error::InUse { process: Some(_), .. })));
+/// drop(lock);
+/// assert!(FolderLock::take(folder.path()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct FolderLock {
+#[must_use = "the folder is locked until this is dropped"]
+pub struct FolderLock {
     path: PathBuf,
     /// Closing it releases the lock.
     _file: File,
@@ -36,12 +48,12 @@ struct Holder {
 }
 
 impl FolderLock {
-    /// Locks a folder; `None` where files cannot be locked.
+    /// Locks a folder by the file `writing.lock` in it, which names the process; `None` where files cannot be locked.
     ///
     /// # Errors
     /// [`Error::InUse`] if another writer has it, in this process or another; [`Error::NotAFile`] if the name of the lock is
     /// taken by something else; [`Error::Io`].
-    pub(crate) fn take(folder: &Path) -> Result<Option<Self>> {
+    pub fn take(folder: &Path) -> Result<Option<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         // No process, no clock and no files.
         if cfg!(target_family = "wasm") {

@@ -46,6 +46,22 @@ impl Default for HalfCellsParams {
     }
 }
 
+impl HalfCellsParams {
+    /// Refuses settings that no rows make right, before there are rows.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a recall outside `(0, 1]`, an empty sample or no neighbors.
+    pub fn check(&self) -> Result<()> {
+        if !(self.recall > 0.0 && self.recall <= 1.0) {
+            return Err(Error::parameter("recall", "above 0, at most 1", self.recall));
+        }
+        if self.sample == 0 {
+            return Err(Error::parameter("sample", "at least 1", 0));
+        }
+        check_k(self.neighbors)
+    }
+}
+
 /// A search that looks through a few cells of [`HalfRows`], by the cosine: approximate, with a measured recall.
 ///
 /// Memory beside the rows: 4 bytes a row, and a center per cell. The cells are found again from
@@ -85,16 +101,9 @@ impl HalfCells {
     /// Same result on any number of threads.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a recall outside `(0, 1]`, an empty sample or no neighbors; [`Error::TooFewPoints`]
-    /// without rows; [`Error::Cancelled`].
+    /// Those of [`HalfCellsParams::check`]; [`Error::TooFewPoints`] without rows; [`Error::Cancelled`].
     pub fn new(rows: HalfRows, params: &HalfCellsParams, progress: &dyn Progress) -> Result<Self> {
-        if !(params.recall > 0.0 && params.recall <= 1.0) {
-            return Err(Error::parameter("recall", "above 0, at most 1", params.recall));
-        }
-        if params.sample == 0 {
-            return Err(Error::parameter("sample", "at least 1", 0));
-        }
-        check_k(params.neighbors)?;
+        params.check()?;
         if rows.is_empty() {
             return Err(Error::too_few("cells of rows", 1, 0));
         }

@@ -2,12 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use attn_core::{Progress, progress::step};
+use attn_core::{
+    Progress,
+    files::{FolderLock, kind},
+    progress::step,
+};
 use attn_models::Site;
 use attn_project::neighbors::HalfRows;
 use serde::{Deserialize, Serialize};
@@ -57,6 +61,10 @@ impl Writers {
         let open = |path: &PathBuf| -> Result<(String, BufWriter<File>), Error> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let io = |error| attn_core::Error::io(path, error);
+            // What is written under the name of a link would go elsewhere.
+            if let Some(found) = fs::symlink_metadata(path).ok().filter(|found| !found.is_file()) {
+                return Err(Files::bad(path, "a regular file", kind(&found)));
+            }
             let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
             let (size, committed) = (
                 file.metadata().map_err(io)?.len(),
@@ -106,9 +114,9 @@ impl StateIndex {
     /// and named in the [description](Self::description); so are the errors of [`Pairs`]. Faults of the decoder are left out.
     ///
     /// # Errors
-    /// [`Error::NoSource`] without a pair that can be read; [`Error::OtherIndex`] for a folder with another index;
-    /// [`Error::BadIndex`] for damaged files and a folder that another process writes; those of model, files and projection; a
-    /// cancellation.
+    /// Those of [`IndexParams::check`], before anything is written; [`Error::NoSource`] without a pair that can be read;
+    /// [`Error::OtherIndex`] for a folder with another index; [`attn_core::Error::InUse`] for one that another process writes;
+    /// [`Error::BadIndex`] for damaged files; those of model, files and projection; a cancellation.
     ///
     /// ```
     /// use attn_study::decoding::{Decoder, Fingerprint, IndexParams, NeighborhoodParams, Pair, Pairs, StateIndex, StateKind};
@@ -140,6 +148,7 @@ impl StateIndex {
         folder: impl AsRef<Path>,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
+        index.check()?;
         let (decoder, folder) = (decoder.healthy(), folder.as_ref());
         let files = Files::new(folder);
         let content = content(params, pairs, index);
@@ -151,14 +160,7 @@ impl StateIndex {
             return Self::open(folder, progress);
         }
         fs::create_dir_all(folder).map_err(|error| attn_core::Error::io(folder, error))?;
-        let lock = File::create(files.lock()).map_err(|error| attn_core::Error::io(files.lock(), error))?;
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(Files::bad(
-                folder,
-                "a folder that no other process writes",
-                "one that is being written",
-            ));
-        }
+        let _lock = FolderLock::take(folder)?;
         // Another process may have ended its build between the first look and the lock.
         if files.index().exists() {
             let found = files.description()?;
@@ -174,7 +176,7 @@ impl StateIndex {
         paths.extend(kinds.iter().map(|kind| files.states(*kind)));
         if !files.journal().exists() {
             // Files of these names that no build wrote are not ours to cut.
-            if let Some(path) = paths.iter().find(|path| path.exists()) {
+            if let Some(path) = paths.iter().find(|path| fs::symlink_metadata(path).is_ok()) {
                 let found = "a file that no build of an index wrote";
                 return Err(Files::bad(path, "a folder without files of these names", found));
             }
@@ -229,9 +231,7 @@ impl StateIndex {
             files: records,
         };
         Files::write_json(&files.index(), &description)?;
-        for left in [files.journal(), files.lock()] {
-            let _ = fs::remove_file(left);
-        }
+        let _ = fs::remove_file(files.journal());
         Self::open(folder, progress)
     }
 }

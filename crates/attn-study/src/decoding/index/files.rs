@@ -61,10 +61,6 @@ impl<'a> Files<'a> {
         self.folder.join("building.json")
     }
 
-    pub(super) fn lock(&self) -> PathBuf {
-        self.folder.join("building.lock")
-    }
-
     pub(super) fn texts(&self) -> PathBuf {
         self.folder.join("pairs.jsonl")
     }
@@ -260,11 +256,7 @@ impl<'a> Files<'a> {
         params: &IndexParams,
         progress: &dyn Progress,
     ) -> Result<KindDescription, Error> {
-        let settings = HalfCellsParams {
-            recall: params.recall,
-            seed: params.seed,
-            ..HalfCellsParams::default()
-        };
+        let settings = params.cells();
         let (recall, cells) = match params.search {
             IndexSearch::Cells => {
                 let cells = HalfCells::new(rows.clone(), &settings, progress)?;

@@ -1,8 +1,8 @@
 //! The map of an index: a projection that is fitted once, on a sample of its states, and takes new ones.
 
-use attn_core::Progress;
+use attn_core::{Progress, Rng};
 use attn_project::{Embedding, FittedProjection, Projector, neighbors::HalfRows, pca::Pca};
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 
 use super::{IndexParams, Inner, StateKind, files::Files};
@@ -11,6 +11,8 @@ use crate::Error;
 /// Fewest states of a map, and those below which it is linear.
 const FEWEST: usize = 3;
 const LINEAR: usize = 100;
+/// Width of the points that a projection is tried on.
+const TRIED: usize = 8;
 
 /// `map.json`
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,6 +47,20 @@ fn sampled<'a>(sample: impl Iterator<Item = (&'a HalfRows, &'a [usize])>) -> Res
         expected: "one width".into(),
         found: error.to_string(),
     })
+}
+
+/// Tries the projection on a few points: what is wrong with it is known before a pair runs.
+pub(super) fn check(params: &IndexParams) -> Result<(), Error> {
+    if params.map_states < FEWEST {
+        return Ok(());
+    }
+    let rows = LINEAR.max(params.projector.method.min_points());
+    let mut rng = Rng::new(params.seed, &[]);
+    let points = Array2::from_shape_simple_fn((rows, TRIED), || rng.normal() as f32);
+    let embedding = params.projector.fit(points.view(), &())?;
+    let plane = embedding.points.slice(s![.., ..2.min(embedding.points.ncols())]);
+    FittedProjection::new(points.view(), Embedding::new(plane.to_owned()), &params.projector, &())?;
+    Ok(())
 }
 
 /// Fits the projection and writes it; gives the number of its states, 0 for no map.

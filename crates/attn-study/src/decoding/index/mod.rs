@@ -12,6 +12,7 @@
 //! | `*.cells`, `*.hnsw.*` | what finds neighbors without looking at all states |
 //! | `map.json` | the projection: states it was fitted on, and their places |
 //! | `building.json` | how far a build has come, until it ends |
+//! | `writing.lock` | which process writes, while it does |
 
 mod build;
 mod files;
@@ -32,7 +33,7 @@ use attn_models::{Checkpoint, Tokenizer};
 use attn_project::{
     Projector,
     metric::Cosine,
-    neighbors::{HalfExact, HalfRows, NeighborSearch},
+    neighbors::{HalfCellsParams, HalfExact, HalfRows, NeighborSearch},
     umap::Umap,
 };
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,7 @@ impl fmt::Display for StateKind {
 /// What finds neighbors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IndexSearch {
     /// [`HalfCells`](attn_project::neighbors::HalfCells): mapped states, little memory, opens at once.
     #[default]
@@ -115,6 +117,34 @@ impl Default for IndexParams {
             projector: Projector::new(Umap::default()).metric(Cosine),
             map_states: 3000,
             seed: 0,
+        }
+    }
+}
+
+impl IndexParams {
+    /// Refuses settings with which no index can be made, before a pair runs. The projection is tried on a few points.
+    ///
+    /// # Errors
+    /// [`Error::Project`] for a recall outside `(0, 1]`, a graph without the feature `hnsw`, and a projection that fails or has no
+    /// place for new states.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.search == IndexSearch::Graph && !cfg!(feature = "hnsw") {
+            return Err(Error::Project(attn_project::Error::Parameter {
+                name: "search",
+                expected: "cells: graphs need a build with the feature `hnsw`".to_owned(),
+                found: "a graph".to_owned(),
+            }));
+        }
+        self.cells().check()?;
+        map::check(self)
+    }
+
+    /// The settings of cells, and of the sample that a recall is measured on.
+    fn cells(&self) -> HalfCellsParams {
+        HalfCellsParams {
+            recall: self.recall,
+            seed: self.seed,
+            ..HalfCellsParams::default()
         }
     }
 }
