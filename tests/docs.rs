@@ -70,3 +70,27 @@ fn only_printed_hosts_are_left_out_of_the_documentation_tests() {
     assert_eq!(ignored.len(), CRATES.len());
     assert!(compiled.len() > 10);
 }
+
+/// A page that a library includes is in its package: the documentation tests of a published crate compile too.
+#[test]
+fn pages_that_are_documentation_tests_are_published() {
+    let crates = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates")).unwrap();
+    let crates = crates.map(|entry| format!("crates/{}/", entry.unwrap().file_name().to_str().unwrap()));
+    let mut pages = 0;
+    for folder in crates.chain([String::new()]) {
+        let (library, manifest) = (
+            file(&format!("{folder}src/lib.rs")),
+            file(&format!("{folder}Cargo.toml")),
+        );
+        let published = manifest.lines().find(|line| line.starts_with("include = ")).unwrap();
+        for included in library.split("include_str!(\"../").skip(1) {
+            let page = included.split('"').next().unwrap();
+            assert!(
+                published.contains(&format!("\"{page}\"")),
+                "{folder}: {page}, {published}"
+            );
+            pages += 1;
+        }
+    }
+    assert!(pages > 8, "{pages}");
+}
