@@ -91,6 +91,7 @@ impl Theme {
 /// Which colors stand for queries and keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Palette {
     /// Blue queries, orange keys (Okabe and Ito): told apart under every common color vision deficiency and in
     /// grey print. The default.

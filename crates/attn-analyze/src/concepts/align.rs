@@ -19,6 +19,7 @@ use crate::{
 /// The unit that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum AlignRule {
     /// Occurrences of words, with the labels they have where they stand.
     Words {

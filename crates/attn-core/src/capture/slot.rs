@@ -4,6 +4,7 @@ use crate::{Attention, Error, ModelInfo, Result, Sequence, Side};
 
 /// One kind of value that a capture holds: for each sequence, or once as a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Slot {
     /// Queries `[heads, tokens, head_dim]`: after bias and rotation, before scaling.
     Query {

@@ -35,6 +35,7 @@ use crate::{Error, pruning::LabeledExample};
 /// A way to attribute a number to tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Method {
     /// Euclidean length of the gradient (Simonyan et al. 2014). Not signed.
     Gradient,

@@ -16,6 +16,7 @@ use crate::Error;
 /// A score of heads. All are about the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Score {
     /// `sum (g w)^2` over the parameters of the head, with the gradient of the mean loss (Li et al. 2021).
     Taylor,

@@ -24,6 +24,7 @@ const BATCH: usize = 32;
 /// How the hidden states of an example become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StatePooling {
     /// That of the first token.
     First,
