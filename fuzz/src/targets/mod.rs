@@ -1,6 +1,7 @@
 //! What is fed, with its whole inputs.
 
 mod models;
+mod pieces;
 mod sounds;
 mod store;
 mod text;
@@ -46,9 +47,10 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 16] = [
+pub static TARGETS: [Target; 17] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
+    Target::new("pieces", pieces::pieces, pieces::all_pieces),
     Target::new("checkpoint", models::checkpoint, models::checkpoints),
     Target::new("pickle", weights::pickle, weights::pickles),
     Target::new("gguf", weights::gguf, weights::ggufs),

@@ -163,7 +163,7 @@ pub(super) fn images(data: &[u8]) {
 
 pub(super) fn pictures() -> Vec<Seed> {
     let seed = |choice, form, bytes| Seed { choice, form, bytes };
-    let mut seeds: Vec<Seed> = ["png", "jpeg", "bmp", "webp"]
+    let mut seeds: Vec<Seed> = ["png", "jpeg", "bmp", "webp", "gif", "tiff"]
         .map(|format| seed(0, Form::Bytes, picture(format)))
         .into();
     let processors = ["vit", "deit", "dinov2", "clip-vision"].into_iter();
