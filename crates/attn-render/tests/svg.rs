@@ -18,14 +18,14 @@ mod large;
 mod samples;
 
 use attn_render::{
-    Color, Error, Headless, Scene, SvgOptions, Theme, ViewState,
+    Color, Error, Headless, Renderer, Scene, SvgOptions, Theme, ViewState,
     geometry::{Bounds, Rect},
     labels::place_labels,
     plots::Flows,
     projection::Projection,
     scene::{Axes, Block, Curve, Edge, Motion, Panel, PatchStyle, Path, Point, Shape},
     state::Shared,
-    svg,
+    svg, wgpu,
 };
 
 /// A start tag: its name and attributes.
@@ -207,6 +207,38 @@ fn apart(width: usize, a: &[u8], b: &[u8]) -> Apart {
 }
 
 /// The comparison notices what it is for: each of these mistakes is made in the file alone.
+/// As WebGL and old OpenGL are: no storage buffers, so nothing is made on the device, and the drawing needs none.
+#[test]
+fn a_device_without_storage_buffers_is_refused_and_svg_works() {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let webgl = wgpu::Limits::downlevel_webgl2_defaults().using_resolution(adapter.limits());
+    let without = wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 0,
+        ..wgpu::Limits::default()
+    };
+    for required_limits in [without, webgl] {
+        let descriptor = wgpu::DeviceDescriptor {
+            required_limits,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let refused = Renderer::new(&device, &queue, wgpu::TextureFormat::Rgba8Unorm).map(|_| ());
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(error, Error::Unsupported { missing } if missing == "storage buffers in vertex shaders"),
+            "{error}"
+        );
+        // The device reports nothing: an error that nobody hears ends the program.
+        assert!(pollster::block_on(scope.pop()).is_none());
+    }
+    let view = ViewState::default();
+    for (name, scene) in every_view(&view).into_iter().take(3) {
+        assert!(!draw(&scene, &view).is_empty(), "{name}");
+    }
+}
+
 #[test]
 fn the_comparison_notices_what_is_missing_moved_or_miscoloured() {
     let mut headless = Headless::new().unwrap();
