@@ -22,7 +22,6 @@ pub(crate) fn write(
     out: &Path,
     terminal: &Terminal,
 ) -> Result<(), Box<dyn Error>> {
-    std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     // One source: its run is the file. Several: a folder each, and one file with all of them.
     let single = session.runs.len() == 1;
     let run = match session.runs.as_slice() {

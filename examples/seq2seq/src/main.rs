@@ -58,6 +58,8 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let terminal = Terminal::new();
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(options::OUT));
+    // Before hours of work.
+    std::fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     let mut session = session::run(&options, &terminal)?;
     files::write(&mut session, &options, &out, &terminal)?;
     for line in session.lines() {

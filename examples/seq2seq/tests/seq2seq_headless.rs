@@ -427,6 +427,18 @@ fn what_cannot_be_done_is_said_in_one_line() {
     }
 }
 
+/// Before a model is opened, and before hours of decoding.
+#[test]
+fn an_output_folder_that_cannot_be_made_is_said_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = seq2seq(&file.join("out"), &["--model", "/nonexistent", "--source", "x"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("file/out"), "{said}");
+    assert!(!said.contains("nonexistent"), "{said}");
+}
+
 #[test]
 fn a_text_is_ranked_and_words_that_are_unknown_are_named() {
     let folder = tempfile::tempdir().unwrap();
