@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use attn_core::{Attention, Side};
 use attn_models::{
-    Inputs, Model, Point, Result, Site, Tap,
+    Checkpoint, Inputs, Model, Point, Result, Site, Tap,
     candle::Tensor,
     generate::{Generated, GenerationParams, Generator},
     intervene::{Edit, Heads, Intervention, Interventions, Selection},
@@ -385,19 +385,41 @@ fn tokens_first(site: Site, tensor: &Tensor, row: usize) -> Tensor {
     }
 }
 
+/// Fixtures that write and have no runs of the reference.
+const WITHOUT_RUNS: [&str; 1] = ["pegasus"];
+
+/// Every fixture that writes text of text.
+fn writing() -> Vec<String> {
+    families().into_iter().chain(WITHOUT_RUNS.map(str::to_owned)).collect()
+}
+
+/// What a fixture is given to go on, and how it writes.
+fn run_of(name: &str, checkpoint: &Checkpoint) -> (Inputs, GenerationParams) {
+    if WITHOUT_RUNS.contains(&name) {
+        let read = GenerationParams::read(checkpoint).unwrap();
+        let params = GenerationParams {
+            max_new_tokens: Some(9),
+            decoder_start: read.decoder_start,
+            ..GenerationParams::default()
+        };
+        return (Inputs::from_ids(&[vec![5, 60, 7, 80, 9, 33]], 0).unwrap(), params);
+    }
+    let greedy = match name {
+        // Its prefix is forced, and some tokens are suppressed.
+        "whisper" => GenerationParams::read(checkpoint).unwrap(),
+        _ => params(&settings(name).unwrap()["greedy"]),
+    };
+    (inputs(&expected(name), "gen.greedy"), greedy)
+}
+
 /// What was generated under edits is what one pass over it says under the same edits: probabilities, attention, states.
 #[test]
 fn a_generation_is_one_pass_over_its_text() {
-    for name in families().into_iter().chain(["whisper".to_owned()]) {
-        let (checkpoint, expected) = (open(&name), expected(&name));
+    for name in writing().into_iter().chain(["whisper".to_owned()]) {
+        let checkpoint = open(&name);
         let model = Model::load(&checkpoint).unwrap();
-        let greedy = match name.as_str() {
-            // Its prefix is forced, and some tokens are suppressed.
-            "whisper" => GenerationParams::read(&checkpoint).unwrap(),
-            _ => params(&settings(&name).unwrap()["greedy"]),
-        };
+        let (start, greedy) = run_of(&name, &checkpoint);
         let translates = model.info().attention(Attention::Cross).is_some();
-        let start = inputs(&expected, "gen.greedy");
         let first = |ids: &Option<Tensor>| ids.as_ref().map(|ids| ids.narrow(0, 0, 1).unwrap());
         let start = Inputs {
             input_ids: first(&start.input_ids),
@@ -518,12 +540,11 @@ fn a_generation_is_one_pass_over_its_text() {
 /// In a padded batch an edited sequence is written as one pass over it alone, without padding, says under the same edits.
 #[test]
 fn a_padded_generation_is_one_pass_over_its_text_alone() {
-    for name in families() {
-        let (checkpoint, expected) = (open(&name), expected(&name));
+    for name in writing() {
+        let checkpoint = open(&name);
         let model = Model::load(&checkpoint).unwrap();
-        let greedy = params(&settings(&name).unwrap()["greedy"]);
+        let (given, greedy) = run_of(&name, &checkpoint);
         let translates = model.info().attention(Attention::Cross).is_some();
-        let given = inputs(&expected, "gen.greedy");
         let ids: Vec<u32> = values(&given.input_ids.unwrap().get(0).unwrap())
             .iter()
             .map(|&id| id as u32)
