@@ -113,7 +113,7 @@ mod tests {
             ..AtlasParams::default()
         };
         let lines = attn_embedded::sentences().take(3);
-        let mut study = Study::project(capturer.capture_lines(lines).unwrap(), &params, &()).unwrap();
+        let mut study = Study::project(capturer.capture_lines(lines).unwrap(), &params).unwrap();
         study.set_weighting(Weighting::Value);
         let head = study.ranking()[0];
         let weights = study.weights(head, 0).unwrap();

@@ -329,7 +329,7 @@ mod tests {
             ..AtlasParams::default()
         };
         let lines = attn_embedded::sentences().take(6);
-        let mut study = Study::project(capturer.capture_lines(lines).unwrap(), &params, &()).unwrap();
+        let mut study = Study::project(capturer.capture_lines(lines).unwrap(), &params).unwrap();
         let head = study.ranking()[0];
         let capture = study.capture().clone();
         let place = |study: &Study| study.placer(head, &()).unwrap().place(&capture, 2, &()).unwrap();

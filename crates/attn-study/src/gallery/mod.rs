@@ -131,7 +131,7 @@ impl<'a> Gallery<'a> {
         if let (Some(typed), Some(capturer)) = (&params.typed, capturer) {
             let capture = read_typed(capturer, typed, progress)?;
             placed = Placers::default().place_all(study, &capture, progress)?;
-            let mut typed = Study::new(capture, study.params())?;
+            let mut typed = Study::new(capture, study.params());
             typed.set_weighting(study.weighting().clone());
             for tokens in &mut placed {
                 *tokens = tokens.without(&typed.switched_off(tokens.head, 0, params.off))?;
