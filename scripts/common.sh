@@ -3,7 +3,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Features that are off by default have lints and tests too; those that need a vendor's library have none here.
-extras=(--features attn-sdk/hnsw,attn-sdk/linfa,attn-sdk/parquet)
+extras=(--features attn-sdk/hnsw,attn-sdk/hub,attn-sdk/linfa,attn-sdk/parquet)
 
 say() { printf '\n== %s\n' "$*"; }
 
