@@ -421,7 +421,7 @@ impl Fetch<'_> {
         };
         let stage = bar.stage.clone();
         let done = guard("hf-hub", || self.repo.download_with_progress(name, bar));
-        if stopped.get() && !path.is_file() {
+        if stopped.get() {
             return Err(attn_core::Error::Cancelled { stage }.into());
         }
         let done = done

@@ -24,11 +24,27 @@ const CAPPED: usize = 3;
 /// # Errors
 /// [`attn_core::Error::Memory`].
 pub(crate) fn check(model: &Model, inputs: &Inputs, layout: &Layout, detached: bool) -> Result<()> {
-    let limits = model.limits();
+    let longest = [Side::Encoder, Side::Decoder].map(|side| tokens(model, inputs, side));
+    let (attentions, needed) = cost(model, inputs, layout, detached);
+    let what = format_args!(
+        "a pass with gradients through {attentions} attentions, {} x {} tokens",
+        batch_size(inputs),
+        longest[0].max(longest[1])
+    );
+    Ok(model.limits().check(what, needed)?)
+}
+
+/// Bytes that the attentions of a batch take until its backward pass.
+pub(crate) fn needed(model: &Model, inputs: &Inputs) -> u64 {
+    cost(model, inputs, &model.layout(inputs), false).1
+}
+
+/// How many attentions run, and the bytes that they take.
+fn cost(model: &Model, inputs: &Inputs, layout: &Layout, detached: bool) -> (usize, u64) {
     let rows = batch_size(inputs);
     let tokens = [Side::Encoder, Side::Decoder].map(|side| tokens(model, inputs, side));
     let of = |side: Side| tokens[usize::from(side == Side::Decoder)];
-    let (mut needed, mut layers, mut longest) = (0_u64, 0, 0);
+    let (mut attentions, mut needed) = (0, 0_u64);
     for info in &model.info().attentions {
         let (queries, keys) = (of(info.attention.query_side()), of(info.attention.key_side()));
         let runs = |&layer: &usize| !layout.leaves_out(Site::new(info.attention, layer, Point::Scores));
@@ -36,12 +52,10 @@ pub(crate) fn check(model: &Model, inputs: &Inputs, layout: &Layout, detached: b
             let scores = Limits::size(&[rows, info.heads_of(layer), queries, keys], size_of::<f32>());
             let kept = if detached { 1 } else { tensors(info, layer) };
             needed = needed.saturating_add(scores.saturating_mul(kept as u64));
-            layers += 1;
+            attentions += 1;
         }
-        longest = longest.max(queries).max(keys);
     }
-    let what = format_args!("a pass with gradients through {layers} attentions, {rows} x {longest} tokens");
-    Ok(limits.check(what, needed)?)
+    (attentions, needed)
 }
 
 fn tensors(info: &AttentionInfo, layer: usize) -> usize {

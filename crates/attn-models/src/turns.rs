@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use attn_core::Limits;
 use candle_core::Device;
 
 /// Most batches that are under way at a time: a few fill the time that one leaves idle, and each takes memory.
@@ -16,13 +17,20 @@ const UNDER_WAY: usize = 4;
 /// Bytes of stack, those of a main thread: a backward pass walks its graph by recursion.
 const STACK: usize = 8 << 20;
 
-/// Batches to have under way at a time on a device. A GPU computes one after the other in any case, and a browser has no
-/// threads.
-pub(crate) fn under_way(device: &Device) -> usize {
+/// Batches to have under way at a time, at least one: as many as the limits allow of the largest, by the bytes that each needs.
+/// A GPU computes one after the other in any case, and a browser has no threads.
+pub(crate) fn under_way(device: &Device, limits: Limits, mut needed: Vec<u64>) -> usize {
     if !device.is_cpu() || cfg!(target_family = "wasm") {
         return 1;
     }
-    rayon::current_num_threads().min(UNDER_WAY)
+    needed.sort_unstable_by(|a, b| b.cmp(a));
+    let mut taken: u64 = 0;
+    let fitting = needed.into_iter().take_while(|&bytes| {
+        taken = taken.saturating_add(bytes);
+        taken <= limits.bytes
+    });
+    let most = rayon::current_num_threads().min(UNDER_WAY);
+    fitting.take(most).count().max(1)
 }
 
 /// Does every task once, some at a time on threads of their own, and ends at the first error: that of the earliest
@@ -109,6 +117,16 @@ mod tests {
             assert_eq!(failing, Err(9));
         }
         assert_eq!(in_turn(0, 2, |_| Err(())), Ok(()));
+    }
+
+    #[test]
+    fn no_more_batches_are_under_way_than_fit() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+        let of = |needed: &[u64]| pool.install(|| under_way(&Device::Cpu, Limits::of(100), needed.to_vec()));
+        assert_eq!(of(&[10, 60, 30, 50]), 1, "60 and 50 are too many");
+        assert_eq!(of(&[10, 40, 30, 20]), 4);
+        assert_eq!(of(&[5; 20]), UNDER_WAY);
+        assert_eq!((of(&[200, 1]), of(&[])), (1, 1), "who runs it says what does not fit");
     }
 
     #[test]

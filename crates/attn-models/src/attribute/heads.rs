@@ -7,13 +7,10 @@ use attn_core::{Attention, HeadId, ModelInfo, Progress, ndarray::Array2};
 use candle_core::{Tensor, Var};
 
 use super::{
-    done::Done,
+    batches::each_batch,
     target::{Examples, values},
 };
-use crate::{
-    Error, Model, Point, Result, Site, Tap,
-    turns::{in_order, under_way},
-};
+use crate::{Error, Model, Point, Result, Site, Tap};
 
 /// One number per head of one of a model's attentions.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,19 +112,13 @@ impl HeadGradients {
 /// # Errors
 /// As [`input_gradients`](crate::attribute::input_gradients); cancellation.
 pub fn head_gradients(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<HeadGradients> {
-    let done = Done::new("head gradients", batches.len(), progress);
-    let of_batch = |at: usize| -> Result<Vec<_>> {
-        done.before()?;
-        let found = of_batch(model, &batches[at])?;
-        done.after();
-        Ok(found)
-    };
     let mut examples = Vec::new();
     let add = |found: Vec<_>| -> Result<()> {
         examples.extend(found);
         Ok(())
     };
-    in_order(batches.len(), under_way(model.device()), of_batch, add)?;
+    let stage = ("head gradients", progress);
+    each_batch(model, batches, stage, |batch| of_batch(model, batch), add)?;
     Ok(HeadGradients { examples })
 }
 

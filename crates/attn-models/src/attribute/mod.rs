@@ -9,7 +9,7 @@
 //! - to heads: [`head_gradients`], [`taylor_importance`]
 //! - to layers: [`logit_lens`]
 
-mod done;
+mod batches;
 mod embeddings;
 mod heads;
 mod integrated;

@@ -5,15 +5,14 @@ use attn_core::Progress;
 use candle_core::{Tensor, backprop::GradStore};
 
 use super::{
-    done::Done,
+    batches::each_batch,
     heads::HeadGrid,
     target::{Examples, values},
 };
-use crate::{
-    Error, Model, Result,
-    blocks::MultiHead,
-    turns::{in_order, under_way},
-};
+use crate::{Error, Model, Result, blocks::MultiHead};
+
+/// The stage that progress is reported under.
+const STAGE: &str = "taylor importance";
 
 /// `sum (g w)^2` over the parameters of each head, with `g` the gradient of the mean target over all examples: its rows
 /// of the query, key and value maps with their biases, and its columns of the output map.
@@ -43,12 +42,9 @@ pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Pro
     let parameters = Parameters::of(model)?;
     let mut sums: Vec<Option<Tensor>> = Vec::new();
     let mut examples = 0_usize;
-    let done = Done::new("taylor importance", batches.len(), progress);
-    let gradients = |at: usize| -> Result<_> {
-        done.before()?;
-        let values = parameters.values(model, &batches[at])?;
+    let gradients = |batch: &Examples| -> Result<_> {
+        let values = parameters.values(model, batch)?;
         let found = parameters.gradients(&values.sum_all()?.backward()?)?;
-        done.after();
         Ok((values.elem_count(), found))
     };
     let add = |(count, found): (usize, Vec<Option<Tensor>>)| -> Result<()> {
@@ -62,7 +58,7 @@ pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Pro
         }
         Ok(())
     };
-    in_order(batches.len(), under_way(model.device()), gradients, add)?;
+    each_batch(model, batches, (STAGE, progress), gradients, add)?;
     let mean = |sum: Option<Tensor>| -> Result<Option<Tensor>> {
         Ok(sum.map(|sum| sum / examples.max(1) as f64).transpose()?)
     };
@@ -76,24 +72,20 @@ pub fn taylor_importance(model: &Model, batches: &[Examples], progress: &dyn Pro
 /// As [`taylor_importance`].
 pub fn taylor_per_example(model: &Model, batches: &[Examples], progress: &dyn Progress) -> Result<Vec<Vec<HeadGrid>>> {
     let parameters = Parameters::of(model)?;
-    let done = Done::new("taylor importance", batches.len(), progress);
-    let of_batch = |at: usize| -> Result<Vec<_>> {
-        done.before()?;
-        let values = parameters.values(model, &batches[at])?;
+    let of_batch = |batch: &Examples| -> Result<Vec<_>> {
+        let values = parameters.values(model, batch)?;
         let of_example = |example: usize| {
             let gradients = parameters.gradients(&values.get(example)?.backward()?)?;
             parameters.importance(model, &gradients)
         };
-        let grids = (0..values.elem_count()).map(of_example).collect::<Result<_>>()?;
-        done.after();
-        Ok(grids)
+        (0..values.elem_count()).map(of_example).collect()
     };
     let mut grids = Vec::new();
     let add = |found: Vec<_>| -> Result<()> {
         grids.extend(found);
         Ok(())
     };
-    in_order(batches.len(), under_way(model.device()), of_batch, add)?;
+    each_batch(model, batches, (STAGE, progress), of_batch, add)?;
     Ok(grids)
 }
 

@@ -230,20 +230,11 @@ impl<'a> Job<'a> {
         self.capturer.needed(batch.len(), longest)
     }
 
-    /// Batches under way at a time: as many as the limits allow of the largest, which come first.
+    /// Batches under way at a time.
     fn threads(&self, batches: &[Vec<usize>]) -> Result<usize> {
+        let needed = batches.iter().map(|batch| self.needed(batch));
         let Capturer { model, limits, .. } = self.capturer;
-        let mut taken: u64 = 0;
-        let mut needed = batches
-            .iter()
-            .map(|batch| self.needed(batch))
-            .collect::<Result<Vec<_>>>()?;
-        needed.sort_unstable_by(|a, b| b.cmp(a));
-        let fitting = needed.into_iter().take_while(|&bytes| {
-            taken = taken.saturating_add(bytes);
-            taken <= limits.bytes
-        });
-        Ok(fitting.take(under_way(model.device())).count().max(1))
+        Ok(under_way(model.device(), *limits, needed.collect::<Result<_>>()?))
     }
 
     /// Runs one batch and writes what it computed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attn_analyze::heads::Role;
+use attn_analyze::heads::HeadLabel;
 use attn_core::{HeadId, ModelInfo, table::Table};
 
 use super::WeightChanges;
@@ -20,7 +20,7 @@ pub struct HeadChange {
     /// Its importance before and after: the measured increase of the loss without it (zeros), in nats.
     pub importance: Option<[f64; 2]>,
     /// Its first role before and after, where it has one.
-    pub roles: [Option<Role>; 2],
+    pub roles: [Option<HeadLabel>; 2],
 }
 
 impl HeadChange {
@@ -33,7 +33,8 @@ impl HeadChange {
 
     /// Whether it has another first role now.
     pub fn has_new_role(&self) -> bool {
-        self.roles[0] != self.roles[1]
+        let [before, after] = self.roles.each_ref().map(|role| role.as_ref().map(HeadLabel::name));
+        before != after
     }
 }
 
@@ -44,7 +45,7 @@ pub fn head_changes(
     weights: Option<&WeightChanges>,
     attention: Option<&[(HeadId, f32)]>,
     importance: Option<[&Measured; 2]>,
-    roles: Option<[&BTreeMap<HeadId, Role>; 2]>,
+    roles: Option<[&BTreeMap<HeadId, HeadLabel>; 2]>,
 ) -> Vec<HeadChange> {
     let weights: BTreeMap<HeadId, f64> = weights
         .map(|changes| changes.heads.iter().copied().collect())
@@ -79,7 +80,7 @@ pub fn head_change_table(info: &ModelInfo, changes: &[HeadChange]) -> Table {
         table.numbers(name, |row| changes[row].importance.map(|both| both[at]));
     }
     for (at, name) in ["role_before", "role_after"].into_iter().enumerate() {
-        let role = |row: usize| changes[row].roles[at].as_ref().map(|role| role.name().to_owned());
+        let role = |row: usize| changes[row].roles[at].as_ref().map(|role| role.name().into_owned());
         table.texts(name, |row| role(row).unwrap_or_default());
     }
     table

@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use attn_analyze::heads::{DivergenceParams, Role, divergence_between};
+use attn_analyze::heads::{DivergenceParams, HeadLabel, divergence_between};
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
 use attn_models::Capturer;
 use attn_render::Plot;
@@ -19,7 +19,7 @@ use crate::{
     Error, SummaryParams,
     explain::ExplainParams,
     pruning::{Ablate, Evaluation, LabeledSet, Measured, PruningParams, capitalized, measure, output_side},
-    summary::first_roles,
+    summary::first_labels,
 };
 
 /// Flipped examples that are explained.
@@ -102,7 +102,7 @@ impl ChangeStudy {
                 seed: params.seed,
                 ..SummaryParams::default()
             };
-            let found = [one, other].map(|capture| first_roles(capture, &of_heads, progress));
+            let found = [one, other].map(|capture| first_labels(capture, &of_heads, progress));
             roles = optional(gather(found), &mut notes, "roles")?;
         }
         let heads = head_changes(
@@ -110,7 +110,9 @@ impl ChangeStudy {
             Some(&weights),
             attention.as_deref(),
             effects.as_ref().map(|both| both.each_ref()),
-            roles.as_ref().map(|both: &[BTreeMap<HeadId, Role>; 2]| both.each_ref()),
+            roles
+                .as_ref()
+                .map(|both: &[BTreeMap<HeadId, HeadLabel>; 2]| both.each_ref()),
         );
         let evaluations = effects.map(|both| both.map(|measured| measured.whole));
         let flips = evaluations
@@ -211,7 +213,7 @@ impl ChangeStudy {
         page.push_str("\n| head | weights | attention (bits) | loss without it, before | after | role before | role after |\n|---|---|---|---|---|---|---|\n");
         for head in self.heads.iter().take(NAMED) {
             let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.3}"));
-            let role = |at: usize| head.roles[at].as_ref().map_or("", |role| role.name());
+            let role = |at: usize| head.roles[at].as_ref().map(|role| role.name()).unwrap_or_default();
             let _ = writeln!(
                 page,
                 "| {} | {} | {} | {} | {} | {} | {} |",

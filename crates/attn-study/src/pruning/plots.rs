@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attn_analyze::heads::Role;
+use attn_analyze::heads::HeadLabel;
 use attn_core::HeadId;
 use attn_render::plots::{HeadCells, HeadGrid, HeadPattern, HeatTable, Lines, Series};
 
@@ -101,8 +101,12 @@ impl Importance {
 }
 
 /// The mean attention of every head, as cells of a grid, with its role where it has one.
-pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)], roles: &BTreeMap<HeadId, Role>) -> HeadGrid {
-    let role = |head: &HeadId| roles.get(head).map_or_else(String::new, |role| role.name().to_owned());
+pub fn pattern_grid(patterns: &[(HeadId, HeadPattern)], roles: &BTreeMap<HeadId, HeadLabel>) -> HeadGrid {
+    let role = |head: &HeadId| {
+        roles
+            .get(head)
+            .map_or_else(String::new, |role| role.name().into_owned())
+    };
     HeadGrid {
         words: match roles.is_empty() {
             true => Vec::new(),

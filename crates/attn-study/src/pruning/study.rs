@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use attn_analyze::heads::Role;
+use attn_analyze::heads::HeadLabel;
 use attn_core::{HeadId, ModelInfo, Progress, table::Table};
 use attn_models::Capturer;
 use attn_render::{
@@ -18,7 +18,7 @@ use super::{
     Curve, Evaluation, Importance, LabeledSet, PruningParams, RandomCurves, Score, Smallest, evaluate,
     evaluator::Evaluator, importance, mean_patterns, pattern_grid, pruning_plot, pruning_table,
 };
-use crate::{Error, SummaryParams, summary::first_roles};
+use crate::{Error, SummaryParams, summary::first_labels};
 
 /// Positions of the patterns in the cells of a grid.
 const POSITIONS: usize = 24;
@@ -41,7 +41,7 @@ pub struct HeadStudy {
     /// The mean attention of each head.
     pub patterns: Vec<(HeadId, HeadPattern)>,
     /// The first role of each head that has one.
-    pub roles: BTreeMap<HeadId, Role>,
+    pub roles: BTreeMap<HeadId, HeadLabel>,
     /// Share of the metric that the smallest set keeps.
     pub keep: f64,
 }
@@ -244,7 +244,7 @@ fn roles(
     set: &LabeledSet,
     seed: u64,
     progress: &dyn Progress,
-) -> Result<BTreeMap<HeadId, Role>, Error> {
+) -> Result<BTreeMap<HeadId, HeadLabel>, Error> {
     if capturer.model().vision().is_some() {
         return Ok(BTreeMap::new());
     }
@@ -254,5 +254,5 @@ fn roles(
         seed,
         ..SummaryParams::default()
     };
-    first_roles(&capture, &params, progress)
+    first_labels(&capture, &params, progress)
 }

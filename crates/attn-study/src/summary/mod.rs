@@ -266,11 +266,11 @@ impl Summary {
 }
 
 /// The first role of each head that has one, as a [`Summary`] of the capture alone gives it, without the rest of it.
-pub(crate) fn first_roles(
+pub(crate) fn first_labels(
     capture: &Capture,
     params: &SummaryParams,
     progress: &dyn Progress,
-) -> Result<BTreeMap<HeadId, Role>, Error> {
+) -> Result<BTreeMap<HeadId, HeadLabel>, Error> {
     let sample = ScoreParams {
         max_sequences: params.max_sequences,
         seed: params.seed,
@@ -284,11 +284,11 @@ pub(crate) fn first_roles(
         &mut Vec::new(),
         progress,
     )?;
-    let role = |scores: &HeadScores| {
+    let label = |scores: &HeadScores| {
         let labels = head_labels(scores, &params.scores, &rules);
-        Some((scores.head, labels.into_iter().next()?.role))
+        Some((scores.head, labels.into_iter().next()?))
     };
-    Ok(scores.iter().filter_map(role).collect())
+    Ok(scores.iter().filter_map(label).collect())
 }
 
 /// The scores of the heads over a capture, with what attributes of tokens explain.

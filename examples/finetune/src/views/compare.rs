@@ -182,7 +182,7 @@ impl Compare {
         for head in found.heads.iter().take(6) {
             let roles = match head.has_new_role() {
                 true => {
-                    let name = |at: usize| head.roles[at].as_ref().map_or("none", |role| role.name()).to_owned();
+                    let name = |at: usize| head.roles[at].as_ref().map_or("none".into(), |role| role.name());
                     format!(", role {} then {}", name(0), name(1))
                 }
                 false => String::new(),
