@@ -23,6 +23,7 @@ mod edit_places;
 mod edit_vectors;
 mod edits;
 mod edits_in_steps;
+mod edits_of_positions;
 mod encoders;
 mod families;
 mod formats;
