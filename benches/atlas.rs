@@ -13,9 +13,10 @@
 use attn_models::{Capturer, Gradients, Model, Weights};
 use attn_project::{AtlasParams, HeadProjection, atlas::project_head};
 use attn_sdk::{
-    Placer, Study,
+    Study,
     core::{Capture, HeadId, Sequence, Token},
     embedded::{self, IMAGES},
+    study::placed::Placer,
 };
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use rayon::prelude::*;

@@ -20,7 +20,8 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use attn_sdk::{
     core::{
-        CaptureOptions, Precision, Side,
+        Side,
+        capture::{CaptureOptions, Precision},
         text::{Dataset, TextFormat, TextParams},
     },
     models::{

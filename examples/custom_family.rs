@@ -11,7 +11,10 @@
 use std::path::Path;
 
 use attn_sdk::{
-    core::{Attention, Capture, Mask, ModelInfo, Positions, Side},
+    core::{
+        Attention, Capture, ModelInfo, Side,
+        model::{Mask, Positions},
+    },
     models::{
         Capturer, Checkpoint, Error, Gradients, Inputs, Result, Site, Weights,
         blocks::{Embedding, HeadShape, Linear, MultiHead, Norm, Pass, Qkv, ScoreTerms, additive_mask},

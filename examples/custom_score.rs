@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use attn_sdk::{
-    Error, Summary, SummaryParams,
+    Error,
     analyze::{
         self, Rng,
         heads::{
@@ -18,6 +18,7 @@ use attn_sdk::{
     },
     embedded::{self, sentences},
     models::Capturer,
+    study::summary::{Summary, SummaryParams},
 };
 
 /// Attention to articles. Scores of this form need targets alone: chance is the share of keys that are targets.

@@ -13,8 +13,11 @@ mod views;
 use std::error::Error;
 
 use attn_egui::{
-    Exports, Format, TextTable, apply_theme, color_picker, export_menu, history_buttons, search_box, theme_switch,
-    tool_buttons,
+    Exports, TextTable, apply_theme,
+    attn_render::Format,
+    export::export_menu,
+    search_box,
+    toolbar::{color_picker, history_buttons, theme_switch, tool_buttons},
 };
 use attn_sdk::Study;
 use attn_sdk::render::{Plot, control::Event, plot::deferred};

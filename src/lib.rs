@@ -50,13 +50,7 @@ pub use attn_render as render;
 #[cfg(feature = "study")]
 pub use attn_study as study;
 #[cfg(feature = "study")]
-pub use attn_study::{
-    Ablation, Checkpoints, ColumnKind, Contrast, Dataset, Decoder, Decoding, DecodingParams, Edges, Error,
-    ExperimentParams, Gallery, GalleryParams, HeadContrast, HeadMovement, HeadReport, HeadSummary, KnockOut,
-    LayerValues, Opened, Place, PlacedTokens, Placer, Placers, Report, SequenceColumn, SequenceRollout, Source, Study,
-    Subset, Summary, SummaryParams, SwitchedOff, TextParams, TokenColumn, TokenFilter, Weighting, ablate,
-    class_prediction, intervene, knock_out, read_again, read_typed,
-};
+pub use attn_study::{Decoder, Error, Opened, Place, Source, Study, TokenFilter, Weighting};
 
 /// The examples of the guide for hosts, compiled.
 #[cfg(all(doctest, feature = "study"))]

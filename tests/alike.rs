@@ -5,12 +5,13 @@
 use std::ops::ControlFlow;
 
 use attn_sdk::{
-    Error, Study, Summary, SummaryParams,
+    Error, Study,
     core::{Attention, Capture, HeadId, ndarray::Array2},
     embedded,
     models::Capturer,
     project::AtlasParams,
     render::{Cells, Plot, ViewState},
+    study::summary::{Summary, SummaryParams},
 };
 
 /// Dates and their other writing, read by the embedded encoder-decoder.

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    ColumnKind, Dataset, Error, Study, TextParams, TokenColumn, TokenFilter,
-    core::{self, Attention, Capture, HeadId, Side},
+    Error, Study, TokenFilter,
+    core::{
+        self, Attention, Capture, HeadId, Side, TokenColumn,
+        column::ColumnKind,
+        text::{Dataset, TextParams},
+    },
     embedded::{self, IMAGES, SENTENCES_CONLLU, sentences},
     models::Capturer,
     project::{AtlasParams, atlas::head_points, pca::Pca},
@@ -224,7 +228,7 @@ fn columns_of_the_user_are_drawn_and_checked() {
 fn an_attribute_of_a_host_is_drawn_by_its_name() {
     #[derive(Debug)]
     struct Index;
-    impl attn_sdk::study::TokenAttribute for Index {
+    impl attn_sdk::study::attributes::TokenAttribute for Index {
         fn name(&self) -> &str {
             "index"
         }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use attn_sdk::{
     analyze::concepts::{Pipeline, PipelineParams, Reading, TaggedText, Words},
-    core::{CaptureOptions, Side},
+    core::{Side, capture::CaptureOptions},
     embedded::{self, SENTIMENT_LOG},
     models::{Capturer, Checkpoint, Inputs, Model, text::Line},
 };

@@ -3,11 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Checkpoints, Contrast, Edges, Error, ExperimentParams, Study, Summary, SummaryParams, Weighting, ablate,
+    Error, Study, Weighting,
     analyze::heads::{Reads, Role, Rule, Rules, ScoreId},
     core::{Attention, Capture, HeadId, Sequence, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, sentences},
-    intervene, knock_out,
     models::{
         Capturer, Inputs,
         control::Control,
@@ -15,11 +14,12 @@ use attn_sdk::{
         intervene::{Edit, Interventions},
     },
     project::{AtlasParams, Method, pca::Pca, tsne::Tsne, umap::Umap},
-    read_again,
     render::{Plot, ViewState, plots::overlay},
     study::{
-        experiment::{Distance, Task},
-        summary::CompositionKind,
+        checkpoints::Checkpoints,
+        contrast::{Contrast, read_again},
+        experiment::{Distance, Edges, ExperimentParams, Task, ablate, intervene, knock_out},
+        summary::{CompositionKind, Summary, SummaryParams},
     },
 };
 
@@ -430,7 +430,7 @@ fn controls_are_read_beside_the_model() {
     }
     let untrained = again(Control::Untrained);
     let entropies = Contrast::new(&untrained, &capture, &()).unwrap();
-    let entropy = |head: &attn_sdk::HeadContrast| {
+    let entropy = |head: &attn_sdk::study::contrast::HeadContrast| {
         head.scores
             .iter()
             .find(|score| score.score == ScoreId::ENTROPY)

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use attn_sdk::{
-    Error, Gallery, GalleryParams, Study, Summary, SummaryParams,
+    Error, Study,
     core::{Attention, Capture, HeadId, Limits, Side, ndarray::Array2},
     embedded::{self, EmbeddedModel, IMAGES, SENTENCES_CONLLU, dates, sentences},
     models::{
@@ -16,6 +16,10 @@ use attn_sdk::{
         pick::{Hit, Picker},
         plots::overlay,
         projection::Projection,
+    },
+    study::{
+        gallery::{Gallery, GalleryParams},
+        summary::{Summary, SummaryParams},
     },
 };
 

@@ -6,8 +6,9 @@ use std::{
 };
 
 use attn_core::{
-    Attention, AttentionInfo, Capture, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Sequence, Side,
-    Token,
+    Attention, Capture, CaptureWriter, ModelInfo, Sequence, Side, Token,
+    capture::CapturePlan,
+    model::{AttentionInfo, LayerAttention, Mask},
 };
 
 /// One fixture per family and format.

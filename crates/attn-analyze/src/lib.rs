@@ -6,7 +6,8 @@
 //!
 //! ```
 //! use attn_analyze::heads::{Role, Rules, ScoreId, ScoreList, ScoreParams, head_labels, score_heads};
-//! use attn_core::*;
+//! use attn_core::{Attention, CaptureWriter, ModelInfo, Sequence, Token};
+//! use attn_core::{capture::{CapturePlan, Slot}, model::{AttentionInfo, LayerAttention, Mask, Positions}};
 //!
 //! // A head that looks at the token before: the query of position i is the key of position i - 1.
 //! let attention = Attention::DecoderSelf;

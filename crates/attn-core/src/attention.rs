@@ -6,7 +6,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::{Error, LayerAttention, Result};
+use crate::{Error, Result, model::LayerAttention};
 
 /// Attention weights `[queries, keys]` of one head in one sequence.
 ///
@@ -18,7 +18,7 @@ use crate::{Error, LayerAttention, Result};
 /// [`Error::Shape`] if the shapes do not fit together.
 ///
 /// ```
-/// use attn_core::{LayerAttention, Mask, attention_weights};
+/// use attn_core::{attention::attention_weights, model::{LayerAttention, Mask}};
 /// use ndarray::array;
 ///
 /// let queries = array![[1.0, 0.0], [0.0, 1.0]];
@@ -88,7 +88,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::Mask;
+    use crate::model::Mask;
 
     #[test]
     fn rows_follow_the_closed_form() {

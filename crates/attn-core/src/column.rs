@@ -36,7 +36,7 @@ impl ColumnKind {
     /// the most frequent first.
     ///
     /// ```
-    /// use attn_core::ColumnKind;
+    /// use attn_core::column::ColumnKind;
     ///
     /// assert_eq!(ColumnKind::of(["0.5", "NA", "2"]), ColumnKind::Sequential);
     /// assert_eq!(ColumnKind::of(["0.5", "-2"]), ColumnKind::Diverging);

@@ -5,7 +5,8 @@
 //! is in `docs/CAPTURE.md`). Attention itself is not stored; [`Capture::attention`] recomputes it exactly.
 //!
 //! ```
-//! use attn_core::*;
+//! use attn_core::{Attention, CaptureWriter, HeadId, ModelInfo, Sequence, Side, Token};
+//! use attn_core::{capture::CapturePlan, model::{AttentionInfo, LayerAttention, Mask}};
 //!
 //! // A model with one layer of one head, and one sequence of two tokens.
 //! let attention = Attention::EncoderSelf;
@@ -30,22 +31,22 @@
 //! text readers, random numbers and progress, and no safetensors, memory maps or ndarray.
 
 #[cfg(feature = "store")]
-mod attention;
+pub mod attention;
 mod bias;
 #[cfg(feature = "store")]
-mod capture;
-mod column;
+pub mod capture;
+pub mod column;
 mod disk;
 mod error;
 pub mod files;
 pub mod format;
-mod head;
+pub mod head;
 mod limits;
-mod model;
+pub mod model;
 pub mod progress;
 pub mod rng;
-mod scores;
-mod sequence;
+pub mod scores;
+pub mod sequence;
 pub mod table;
 pub mod text;
 pub mod third_party;
@@ -54,22 +55,19 @@ mod weights;
 
 #[cfg(feature = "store")]
 pub use {
-    attention::attention_weights,
-    capture::{Capture, CaptureOptions, CapturePlan, CaptureWriter, Precision, Slot},
+    capture::{Capture, CaptureWriter},
     ndarray,
     weights::HeadWeights,
 };
 
-pub use bias::RelativeBias;
-pub use column::{ColumnKind, SequenceColumn, TokenColumn};
+pub use column::{SequenceColumn, TokenColumn};
 pub use error::{Error, Result};
 pub use head::{Attention, HeadId, LayerHead, Side};
 pub use limits::Limits;
-pub use model::{AttentionInfo, LayerAttention, Mask, ModelInfo, Positions};
+pub use model::ModelInfo;
 pub use progress::Progress;
 pub use rng::Rng;
-pub use scores::{Alibi, RelativeVectors, ScorePart};
-pub use sequence::{ImageData, ImageInfo, Sequence, Token};
+pub use sequence::{Sequence, Token};
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "store"))]

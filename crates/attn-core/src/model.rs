@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Alibi, Attention, HeadId, RelativeBias, RelativeVectors};
+use crate::{
+    Attention, HeadId,
+    scores::{Alibi, RelativeBias, RelativeVectors},
+};
 
 /// The keys that a query may see, by position inside its own sequence (padding never counts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,7 +44,7 @@ impl Mask {
     /// The keys that the query at position `query` sees, of a sequence with `keys` keys. Every mask shows a contiguous range.
     ///
     /// ```
-    /// use attn_core::Mask;
+    /// use attn_core::model::Mask;
     ///
     /// assert_eq!(Mask::Full.visible_keys(4, 9), 0..9);
     /// assert_eq!(Mask::Causal.visible_keys(4, 9), 0..5);
@@ -187,7 +190,7 @@ impl ModelInfo {
     /// A model without attentions, vocabulary, limit and positions. Its fields are public; set what is known.
     ///
     /// ```
-    /// use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, ModelInfo};
+    /// use attn_core::{Attention, ModelInfo, model::{AttentionInfo, LayerAttention, Mask}};
     ///
     /// let layer = LayerAttention::new(0.125, Mask::Causal);
     /// let model = ModelInfo::new("mine", "llama", 4096)
@@ -282,7 +285,7 @@ impl AttentionInfo {
     /// Query heads of a layer: 0 where it has no attention, or is not there.
     ///
     /// ```
-    /// use attn_core::{Attention, AttentionInfo, LayerAttention, Mask};
+    /// use attn_core::{Attention, model::{AttentionInfo, LayerAttention, Mask}};
     ///
     /// let layer = LayerAttention::new(0.125, Mask::Causal);
     /// let layers = vec![layer.clone(), LayerAttention::none(), layer.with_heads(4, 1)];

@@ -1,13 +1,15 @@
 //! What scores are made of besides products of queries and keys: ALiBi (Press et al. 2022), vectors of relative offsets (Shaw
 //! et al. 2018; He et al. 2021, DeBERTa), soft caps (Gemma Team 2024, Gemma 2) and sinks (Xiao et al. 2024; GPT-OSS).
 
+pub use crate::bias::RelativeBias;
+
 use std::fmt;
 
 #[cfg(feature = "store")]
 use ndarray::{Array2, ArrayView2, s};
 use serde::{Deserialize, Serialize};
 
-use crate::AttentionInfo;
+use crate::model::AttentionInfo;
 
 /// A bias that grows with distance by a slope per head: `-factor * |r(slope * key) - r(slope * query)|`.
 ///
@@ -47,7 +49,7 @@ impl Alibi {
     /// next lower power of two, then every second one of the next higher.
     ///
     /// ```
-    /// use attn_core::Alibi;
+    /// use attn_core::scores::Alibi;
     ///
     /// assert_eq!(Alibi::of_heads(4).slopes, [0.25, 0.0625, 0.015625, 0.00390625]);
     /// assert_eq!(Alibi::of_heads(3).slopes, [0.0625, 0.00390625, 0.25]);
@@ -86,8 +88,9 @@ fn to_bfloat16(number: f32) -> f32 {
 
 /// Vectors per relative offset that queries and keys are multiplied by. The products are scaled and added to the scores.
 ///
-/// The vectors themselves are tensors of the capture, one table per layer ([`Slot::OffsetKey`](crate::Slot::OffsetKey),
-/// [`Slot::OffsetQuery`](crate::Slot::OffsetQuery)). Row [`bucket`](Self::bucket) of a table belongs to the offset from key to
+/// The vectors themselves are tensors of the capture, one table per layer:
+/// [`Slot::OffsetKey`](crate::capture::Slot::OffsetKey) and
+/// [`Slot::OffsetQuery`](crate::capture::Slot::OffsetQuery). Row [`bucket`](Self::bucket) of a table belongs to the offset from key to
 /// query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +111,7 @@ impl RelativeVectors {
     /// The row of the offset `query - key`.
     ///
     /// ```
-    /// use attn_core::RelativeVectors;
+    /// use attn_core::scores::RelativeVectors;
     ///
     /// let vectors = RelativeVectors { buckets: 8, exact: 2, max_distance: 16, keys: true, queries: true };
     /// assert_eq!(vectors.bucket(5, 5), 4);
@@ -203,7 +206,7 @@ impl AttentionInfo {
     /// `softmax(scale * q · k)` over the visible keys, and for a layer that does not exist.
     ///
     /// ```
-    /// use attn_core::{Alibi, Attention, AttentionInfo, LayerAttention, Mask, ScorePart};
+    /// use attn_core::{Attention, model::{AttentionInfo, LayerAttention, Mask}, scores::{Alibi, ScorePart}};
     ///
     /// let layer = LayerAttention::new(0.125, Mask::Causal);
     /// let plain = AttentionInfo::new(Attention::DecoderSelf, 2, 64, vec![layer]);

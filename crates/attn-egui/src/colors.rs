@@ -11,7 +11,7 @@ use crate::fonts::{families, follow_system};
 /// A color of a view as one of egui's.
 ///
 /// ```
-/// let orange = attn_egui::egui_color(attn_render::Color::hex(0xE69F00));
+/// let orange = attn_egui::colors::egui_color(attn_render::Color::hex(0xE69F00));
 /// assert_eq!(orange, attn_egui::egui::Color32::from_rgb(0xE6, 0x9F, 0x00));
 /// ```
 pub fn egui_color(color: Color) -> Color32 {

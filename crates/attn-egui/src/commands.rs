@@ -67,7 +67,7 @@ impl<A> Command<A> {
 /// The commands that fit what was typed, best first; equal ones in their order.
 ///
 /// ```
-/// use attn_egui::{Command, find_commands};
+/// use attn_egui::commands::{Command, find_commands};
 ///
 /// let commands = [Command::new("Reset camera", 0), Command::new("Open head L3 H9", 1).also("3:9")];
 /// let names = |typed| find_commands(&commands, typed).map(|found| &*found.name).collect::<Vec<_>>();

@@ -36,7 +36,7 @@ pub fn export_menu(ui: &mut Ui, formats: &[Format]) -> Option<Format> {
 /// The files that a window exports: the folder (by default the current one), and the line that says what became of the last one.
 ///
 /// ```
-/// use attn_egui::{Exports, Format};
+/// use attn_egui::{Exports, attn_render::Format};
 /// use attn_render::{ViewState, plots::Histogram};
 ///
 /// let folder = std::env::temp_dir().join("attn-egui-exports");

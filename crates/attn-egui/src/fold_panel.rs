@@ -23,7 +23,7 @@ pub enum Edge {
 /// A panel that folds. What the user wants is kept apart from what there is room for.
 ///
 /// ```
-/// use attn_egui::{Edge, FoldPanel};
+/// use attn_egui::{FoldPanel, fold_panel::Edge};
 ///
 /// let panel = FoldPanel::new(Edge::Left, 260.0);
 /// assert_eq!((panel.shown_size(1_440.0), panel.shown_size(640.0)), (260.0, 192.0));

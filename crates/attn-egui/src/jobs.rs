@@ -71,7 +71,7 @@ pub struct Stage {
 ///
 /// ```
 /// use attn_core::Progress;
-/// use attn_egui::{JobEvent, Jobs};
+/// use attn_egui::{Jobs, jobs::JobEvent};
 ///
 /// let jobs = Jobs::new(&egui::Context::default());
 /// let id = jobs.start("sum", |job| {

@@ -10,7 +10,7 @@ const WIDTH: f32 = 380.0;
 /// A dialog with fields for paths. It stays open until what was typed opens or the user closes it.
 ///
 /// ```
-/// use attn_egui::OpenDialog;
+/// use attn_egui::open_dialog::OpenDialog;
 ///
 /// let mut dialog = OpenDialog::new("Open", [("Model", "folder of a checkpoint"), ("Data", "text file")]);
 /// dialog.fail("no such folder");
@@ -129,7 +129,7 @@ impl OpenDialog {
 /// Asks for the file of a session: where it is to be written, or which one to open.
 ///
 /// ```
-/// use attn_egui::SessionDialog;
+/// use attn_egui::open_dialog::SessionDialog;
 ///
 /// let mut dialog = SessionDialog::new(true, None);
 /// assert!(dialog.saves() && dialog.is_open());

@@ -54,9 +54,9 @@ pub fn save_session<T: Serialize>(path: &Path, program: &str, session: &T) -> Re
 ///
 /// ```
 /// let path = std::env::temp_dir().join("attn-egui-session.json");
-/// attn_egui::save_session(&path, "viewer", &vec![1, 2, 3])?;
-/// assert_eq!(attn_egui::open_session::<Vec<i32>>(&path, "viewer")?, [1, 2, 3]);
-/// let error = attn_egui::open_session::<Vec<i32>>(&path, "atlas").unwrap_err().to_string();
+/// attn_egui::session::save_session(&path, "viewer", &vec![1, 2, 3])?;
+/// assert_eq!(attn_egui::session::open_session::<Vec<i32>>(&path, "viewer")?, [1, 2, 3]);
+/// let error = attn_egui::session::open_session::<Vec<i32>>(&path, "atlas").unwrap_err().to_string();
 /// assert!(error.ends_with("expected a session of atlas, found one of viewer"), "{error}");
 /// # Ok::<(), attn_egui::Error>(())
 /// ```
@@ -93,7 +93,7 @@ pub struct Bookmark<T> {
 /// The bookmarks of a window.
 ///
 /// ```
-/// let mut bookmarks = attn_egui::Bookmarks::default();
+/// let mut bookmarks = attn_egui::session::Bookmarks::default();
 /// bookmarks.add("L0 H1", 7);
 /// bookmarks.add("L0 H1", 8);
 /// let names: Vec<_> = bookmarks.iter().map(|bookmark| bookmark.name.as_str()).collect();

@@ -13,7 +13,7 @@ pub type Shortcut<A> = (Modifiers, Key, A);
 /// text. Where two shortcuts match, the first is meant: put `Ctrl+Shift+S` before `Ctrl+S`.
 ///
 /// ```
-/// use attn_egui::{egui::{self, Key, Modifiers}, pressed_shortcuts};
+/// use attn_egui::{egui::{self, Key, Modifiers}, shortcuts::pressed_shortcuts};
 ///
 /// let context = egui::Context::default();
 /// let key = |key| egui::Event::Key {

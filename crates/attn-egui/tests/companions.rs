@@ -3,9 +3,12 @@
 mod common;
 
 use attn_egui::{
-    Command, CommandSearch, Notes, TextTable, color_picker,
+    Notes, TextTable,
+    commands::{Command, CommandSearch},
     egui::{self, Key, Modifiers, Vec2},
-    export_menu, history_buttons, progress_bar, search_box, theme_switch, tool_buttons,
+    export::export_menu,
+    progress_bar, search_box,
+    toolbar::{color_picker, history_buttons, theme_switch, tool_buttons},
 };
 use attn_render::{
     Format, SystemFont, Theme, ViewState,

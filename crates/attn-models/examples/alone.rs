@@ -8,7 +8,7 @@
 
 use attn_models::{
     Capturer, Checkpoint, Inputs,
-    attn_core::{CaptureOptions, HeadId, ndarray::Array3},
+    attn_core::{HeadId, capture::CaptureOptions, ndarray::Array3},
     intervene::{Edit, Interventions},
     to_array,
 };

@@ -3,7 +3,7 @@
 //! candle keeps every result that a gradient flows through. Those that grow with the square of the tokens are the scores of
 //! every layer and what is made of them; a pass without gradients has them of one layer at a time, in blocks.
 
-use attn_core::{AttentionInfo, Limits, Side};
+use attn_core::{Limits, Side, model::AttentionInfo};
 use candle_core::Tensor;
 
 use crate::{

@@ -13,8 +13,9 @@
 use std::{error::Error, sync::OnceLock, time::Instant};
 
 use attn_core::{
-    Attention, AttentionInfo, Capture, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions,
-    Sequence, Slot, Token,
+    Attention, Capture, CaptureWriter, ModelInfo, Sequence, Token,
+    capture::{CapturePlan, Slot},
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
 };
 use attn_project::{
     AtlasParams, Dims, Method,

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fmt::Debug, sync::Arc};
 
-use attn_core::{ColumnKind, HeadId, Sequence, Side, Token, TokenColumn};
+use attn_core::{HeadId, Sequence, Side, Token, TokenColumn, column::ColumnKind};
 use attn_project::HeadProjection;
 use attn_render::{
     ViewState,
@@ -17,7 +17,7 @@ use crate::{Error, Study, trust};
 ///
 /// ```
 /// use attn_core::HeadId;
-/// use attn_study::{Error, Study, TokenAttribute};
+/// use attn_study::{Error, Study, attributes::TokenAttribute};
 ///
 /// /// Whether a token begins with a capital letter.
 /// #[derive(Debug)]

@@ -94,7 +94,7 @@ impl Checkpoints {
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
     /// use attn_project::{AtlasParams, pca::Pca};
-    /// use attn_study::Checkpoints;
+    /// use attn_study::checkpoints::Checkpoints;
     ///
     /// let mut captures = Vec::new();
     /// for model in attn_embedded::SENTIMENT_EPOCHS {

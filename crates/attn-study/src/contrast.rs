@@ -29,7 +29,7 @@ pub fn read_again<'a>(capturer: &'a Capturer, sequences: &[Sequence]) -> Result<
 /// ```
 /// use attn_embedded::sentences;
 /// use attn_models::{Capturer, control::Control};
-/// use attn_study::{Contrast, read_again};
+/// use attn_study::contrast::{Contrast, read_again};
 ///
 /// let checkpoint = attn_embedded::TEXT_ENCODER.checkpoint()?;
 /// let capture = Capturer::load(&checkpoint)?.capture_lines(sentences().take(20))?;

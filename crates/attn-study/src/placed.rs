@@ -112,7 +112,7 @@ pub fn read_typed(capturer: &Capturer, typed: &str, progress: &dyn Progress) -> 
 /// use attn_embedded::sentences;
 /// use attn_models::Capturer;
 /// use attn_project::{AtlasParams, pca::Pca};
-/// use attn_study::{Placers, Study, read_typed};
+/// use attn_study::{Study, placed::{Placers, read_typed}};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
 /// let params = AtlasParams { method: Pca.into(), ..AtlasParams::default() };
@@ -204,7 +204,7 @@ impl Placer {
             queries.slice(rows(query_side)),
             keys.slice(rows(key_side)),
             &[],
-            capture.model().mask(head).unwrap_or(attn_core::Mask::Full),
+            capture.model().mask(head).unwrap_or(attn_core::model::Mask::Full),
         )?;
         let points = self.normalization.apply(&cloud)?;
         let placed = self.fitted.transform(points.view(), progress)?;

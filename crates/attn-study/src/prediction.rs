@@ -28,7 +28,7 @@ const STEPS: usize = 200;
 /// ```
 /// use attn_core::Side;
 /// use attn_models::Capturer;
-/// use attn_study::class_prediction;
+/// use attn_study::prediction::class_prediction;
 ///
 /// let capturer = Capturer::load(&attn_embedded::SENTIMENT.checkpoint()?)?;
 /// let found = class_prediction(&capturer, "i love this film", None, 0, Side::Encoder, &())?.unwrap();

@@ -228,7 +228,11 @@ impl Study {
         let total = chosen.len().min(SEQUENCES);
         let (mut at, mut from) = (Shares::default(), Shares::default());
         let (mut received, mut by_chance, mut cells) = (0.0, 0.0, 0usize);
-        let mask = self.capture().model().mask(head).unwrap_or(attn_core::Mask::Full);
+        let mask = self
+            .capture()
+            .model()
+            .mask(head)
+            .unwrap_or(attn_core::model::Mask::Full);
         for (done, (&sequence, [queries, keys])) in chosen.iter().take(total).enumerate() {
             step(progress, "attention of the selection", done, total)?;
             let weights = self.capture().attention(head, sequence)?;

@@ -34,7 +34,7 @@ use attn_models::{
 };
 
 pub use self::loaded::{Loaded, Preview};
-use crate::{Error, folder::labels, read_again};
+use crate::{Error, contrast::read_again, folder::labels};
 
 /// Where queries and keys come from.
 #[derive(Debug, Clone)]

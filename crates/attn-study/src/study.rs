@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use attn_core::{AttentionInfo, Capture, HeadId, ImageData, LayerHead, Limits, ModelInfo, Progress, TokenColumn};
+use attn_core::{
+    Capture, HeadId, LayerHead, Limits, ModelInfo, Progress, TokenColumn, model::AttentionInfo, sequence::ImageData,
+};
 use attn_project::{
     AtlasParams, HeadProjection,
     atlas::{AtlasOptions, HeadFailure, atlas, sequence_sample},
@@ -19,7 +21,12 @@ use attn_render::{
 };
 
 use crate::{
-    Error, Report, TokenAttribute, Weighting, attributes, filter::Drawn, image::Sheet, points::Labels,
+    Error, Weighting,
+    attributes::{self, TokenAttribute},
+    filter::Drawn,
+    image::Sheet,
+    points::Labels,
+    report::Report,
     weighting::Recent,
 };
 

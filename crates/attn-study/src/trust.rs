@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use attn_core::{HeadId, ModelInfo, ScorePart};
+use attn_core::{HeadId, ModelInfo, scores::ScorePart};
 use attn_project::{
     HeadProjection, Warning,
     quality::{Quality, Score},
 };
 
-use crate::{Error, Study, TokenAttribute};
+use crate::{Error, Study, attributes::TokenAttribute};
 
 /// A score of the projection itself, as an attribute of its points.
 struct Trust {
@@ -189,7 +189,11 @@ pub(crate) fn sentences(warnings: &[Warning]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use attn_core::{Alibi, Attention, AttentionInfo, LayerAttention, Mask};
+    use attn_core::{
+        Attention,
+        model::{AttentionInfo, LayerAttention, Mask},
+        scores::Alibi,
+    };
 
     use super::*;
 

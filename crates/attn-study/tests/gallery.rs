@@ -6,7 +6,11 @@ use attn_models::Capturer;
 use attn_project::{AtlasParams, atlas::AtlasOptions, pca::Pca};
 use attn_render::{Format, ViewState, state::ColorChoice};
 use attn_study::{
-    Dataset, Edges, Error, Gallery, GalleryParams, Opened, Source, Study, SwitchedOff, TextParams, TokenFilter,
+    Error, Opened, Source, Study, TokenFilter,
+    attn_core::text::{Dataset, TextParams},
+    experiment::Edges,
+    gallery::{Gallery, GalleryParams},
+    sequence::SwitchedOff,
     source::Data,
 };
 
@@ -330,7 +334,7 @@ fn sequences_that_are_not_drawn_are_placed_and_roles_are_named() -> Result<(), E
     let gallery = Gallery::new(&study, opened.capturer.as_ref(), &params, &())?;
     let typed = gallery.plots(&()).filter_map(Result::ok);
     let typed = typed.filter(|named| named.name == "sentence-0-1-typed").last().unwrap();
-    let read = attn_study::read_typed(opened.capturer.as_ref().unwrap(), "the dog sleeps .", &())?;
+    let read = attn_study::placed::read_typed(opened.capturer.as_ref().unwrap(), "the dog sleeps .", &())?;
     let tokens = &read.sequences()[0].encoder;
     let special = |(_, token): &(usize, &attn_study::attn_core::Token)| token.special;
     let expected = tokens

@@ -20,8 +20,8 @@ use attn_study::{
     Error,
     attn_analyze::training::{Log, LogReader},
     change::{ChangeStudy, Snapshot},
-    class_prediction,
     explain::{ExplainParams, explain},
+    prediction::class_prediction,
     pruning::{HeadStudy, LabeledExample, LabeledSet, Metric, PruningParams, Score, evaluate},
 };
 

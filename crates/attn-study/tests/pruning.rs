@@ -17,8 +17,8 @@ use attn_models::{
     intervene::{Edit, Interventions},
 };
 use attn_study::{
-    Error, Sequence, Side,
-    attn_core::{Attention, HeadId},
+    Error,
+    attn_core::{Attention, HeadId, Sequence, Side},
     change::{ChangeStudy, Snapshot, flipped, layer_similarity, scale_steps, weight_changes},
     explain::{ExplainParams, Method, attention_rows, explain},
     pruning::{

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
 
 use attn_analyze::training::{DynamicsParams, LogReader, Moment};
-use attn_core::{CaptureOptions, Side};
+use attn_core::{Side, capture::CaptureOptions};
 use attn_models::Capturer;
 use attn_project::{Projector, pca::Pca};
 use attn_render::{Plot, ViewState};

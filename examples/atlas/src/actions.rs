@@ -1,6 +1,6 @@
 //! Everything the window can do, as values: the toolbar, the keys and the search over commands all ask for the same.
 
-use attn_egui::{Command, Format};
+use attn_egui::{attn_render::Format, commands::Command};
 use attn_sdk::{
     core::HeadId,
     embedded,

@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attn_egui::JobEvent;
+use attn_egui::jobs::JobEvent;
 use attn_sdk::{
-    Checkpoints, Study,
+    Study,
     core::HeadId,
     models::Capturer,
     project::{AtlasParams, HeadProjection},
     render::{Interaction, Selection},
-    study::source::Source,
+    study::{checkpoints::Checkpoints, source::Source},
 };
 use eframe::egui::Context;
 

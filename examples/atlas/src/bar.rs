@@ -1,7 +1,10 @@
 //! The two bars over the plots. Their buttons keep their places: nothing wraps, appears or grows; the search is always in sight.
 
 use attn_egui::{
-    Format, color_picker, export_menu, history_buttons, patch_picker, search_box, theme_switch, tool_buttons,
+    attn_render::Format,
+    export::export_menu,
+    search_box,
+    toolbar::{color_picker, history_buttons, patch_picker, theme_switch, tool_buttons},
 };
 use eframe::egui::{Align2, Button, ComboBox, Rect, ScrollArea, TextStyle, Ui, scroll_area::ScrollBarVisibility, vec2};
 

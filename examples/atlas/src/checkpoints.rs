@@ -1,6 +1,6 @@
 //! A training in the window: a slider over its checkpoints, and the movement of a head.
 
-use attn_sdk::{Checkpoints, core::HeadId};
+use attn_sdk::{core::HeadId, study::checkpoints::Checkpoints};
 use eframe::egui::{Slider, Ui};
 
 use crate::pane::Pane;

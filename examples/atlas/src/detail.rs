@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
+use attn_egui::{SceneView, attn_render::Format, egui_wgpu::RenderState, export::export_menu};
 use attn_sdk::{
-    SequenceRollout, Study, Summary, SwitchedOff,
+    Study,
     core::{Attention, HeadId, Side, Token},
     render::{
         Pick, Plot, ViewState,
         control::{Event, Key},
         plot::deferred,
     },
-    study::gallery::head_file_name,
+    study::{gallery::head_file_name, rollout::SequenceRollout, sequence::SwitchedOff, summary::Summary},
 };
 use eframe::egui::{ScrollArea, Ui, vec2};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! Experiments on heads: buttons beside the heads, and results.
 
 use attn_sdk::{
-    Edges, Study,
+    Study,
     core::{HeadId, Sequence},
-    study::experiment::{Answer, Question},
+    study::experiment::{Answer, Edges, Question},
 };
 use eframe::egui::{Align, ComboBox, RichText, TextEdit, Ui};
 

@@ -3,10 +3,13 @@
 use std::{error::Error, path::Path};
 
 use attn_sdk::{
-    Checkpoints, Gallery, GalleryParams, Opened, Study,
+    Opened, Study,
     models::{Checkpoint, control::Control},
     project::atlas::{AtlasCache, AtlasOptions},
-    study::gallery::{Written, write_checkpoints, write_contrast},
+    study::{
+        checkpoints::Checkpoints,
+        gallery::{Gallery, GalleryParams, Written, write_checkpoints, write_contrast},
+    },
 };
 use examples_common::Terminal;
 

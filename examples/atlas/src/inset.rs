@@ -1,11 +1,15 @@
 //! Insets: a projection of selected points or of search matches, and the values of a layer's heads. A menu and a window.
 
-use attn_egui::{Format, SceneView, egui_wgpu::RenderState, export_menu};
+use attn_egui::{SceneView, attn_render::Format, egui_wgpu::RenderState, export::export_menu};
 use attn_sdk::{
-    LayerValues, Study, Subset,
+    Study,
     core::HeadId,
     render::{Plot, ViewState, control::Key, plot::deferred, state::Shared},
-    study::gallery::{head_file_name, values_file_name},
+    study::{
+        gallery::{head_file_name, values_file_name},
+        subset::Subset,
+        values::LayerValues,
+    },
 };
 use eframe::egui::{Button, Id, Ui, Window, vec2};
 

@@ -1,6 +1,6 @@
 //! Opens another model, in place of the shown one or beside it; and sessions.
 
-use attn_egui::{OpenDialog, SessionDialog};
+use attn_egui::open_dialog::{OpenDialog, SessionDialog};
 use attn_sdk::{embedded, study::source::Source};
 use eframe::egui::{Context, Ui};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use attn_sdk::{
-    Edges, GalleryParams, SwitchedOff, TokenFilter,
+    TokenFilter,
     core::{LayerHead, text::TextFormat},
     embedded::{self, EmbeddedModel},
     models::control::Control,
@@ -19,6 +19,7 @@ use attn_sdk::{
         scene::PatchStyle,
         state::{ColorChoice, Shared},
     },
+    study::{experiment::Edges, gallery::GalleryParams, sequence::SwitchedOff},
 };
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};

@@ -7,14 +7,16 @@ use std::{
     time::Instant,
 };
 
-use attn_egui::{Bookmarks, Exports, Notes, SceneView, TextTable};
+use attn_egui::{Exports, Notes, SceneView, TextTable, session::Bookmarks};
 use attn_sdk::{
-    Checkpoints, PlacedTokens, Progress, Study, Summary, TokenFilter, Weighting,
+    Progress, Study, TokenFilter, Weighting,
     core::{HeadId, LayerHead},
     models::{Capturer, Checkpoint},
     project::AtlasParams,
     render::{Format, Pick, Plot, ViewState, control::Event, plot::over},
-    study::{gallery::head_file_name, source::Source},
+    study::{
+        checkpoints::Checkpoints, gallery::head_file_name, placed::PlacedTokens, source::Source, summary::Summary,
+    },
 };
 use eframe::egui::{Context, RichText, Ui};
 

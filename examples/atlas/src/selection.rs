@@ -5,7 +5,7 @@ use attn_sdk::{
     TokenFilter,
     core::HeadId,
     render::{Pick, Selection},
-    study::{Attended, NearPoint, SelectionAttention, SelectionSummary},
+    study::selection::{Attended, NearPoint, SelectionAttention, SelectionSummary},
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 

@@ -7,12 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_egui::{Bookmarks, FoldPanel, open_session, save_session};
+use attn_egui::{
+    FoldPanel,
+    session::{Bookmarks, open_session, save_session},
+};
 use attn_sdk::{
-    Error as StudyError, SwitchedOff, TokenFilter,
+    Error as StudyError, TokenFilter,
     core::{Capture, LayerHead},
     project::AtlasParams,
     render::{ViewState, state::ColorChoice},
+    study::sequence::SwitchedOff,
 };
 use serde::{Deserialize, Serialize};
 

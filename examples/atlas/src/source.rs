@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use attn_sdk::{
-    Dataset, Error, TextParams,
-    core::{Capture, text::TextFormat},
+    Error,
+    core::{
+        Capture,
+        text::{Dataset, TextFormat, TextParams},
+    },
     embedded::{self, EmbeddedModel},
     models::{Checkpoint, control::Control, sounds::sounds_in},
     study::source::{Data, Source, TextFile},

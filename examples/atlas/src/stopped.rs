@@ -1,6 +1,6 @@
 //! Work that a user stopped, and how it goes on.
 
-use attn_egui::JobId;
+use attn_egui::jobs::JobId;
 use attn_sdk::study::experiment::Question;
 use eframe::egui::{Context, RichText, Ui};
 
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::source::What;
 
-    fn question(edges: Option<attn_sdk::Edges>) -> Again {
+    fn question(edges: Option<attn_sdk::study::experiment::Edges>) -> Again {
         Again::Experiment(Question {
             heads: Vec::new(),
             edges,
@@ -182,7 +182,7 @@ mod tests {
         stopped.resumed(&Again::Projection);
         assert!(stopped.holds(&Again::Roles) && !stopped.holds(&Again::Projection));
         // Experiments are told apart.
-        let other = question(Some(attn_sdk::Edges::Offset(-1)));
+        let other = question(Some(attn_sdk::study::experiment::Edges::Offset(-1)));
         stopped.add(question(None), "ablation");
         stopped.resumed(&other);
         assert!(stopped.holds(&question(None)));

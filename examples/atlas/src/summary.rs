@@ -1,13 +1,12 @@
 //! The summary pane: about the head that is open or under the pointer, else about the model.
 
-use attn_egui::{Format, export_menu};
+use attn_egui::{attn_render::Format, export::export_menu};
 use attn_sdk::{
-    Summary,
     analyze::heads::ScoreId,
     core::HeadId,
     study::{
         experiment::Question,
-        summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Text},
+        summary::{Block, ComposedHeads, Finding, Section, SectionKind, Span, Summary, Text},
     },
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};

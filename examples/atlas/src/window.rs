@@ -8,7 +8,13 @@ use std::{
 };
 
 use attn_egui::{
-    CommandSearch, Edge, FoldPanel, Format, SessionDialog, Shortcut, apply_theme, export_menu, pressed_shortcuts,
+    FoldPanel, apply_theme,
+    attn_render::Format,
+    commands::CommandSearch,
+    export::export_menu,
+    fold_panel::Edge,
+    open_dialog::SessionDialog,
+    shortcuts::{Shortcut, pressed_shortcuts},
 };
 use attn_sdk::{
     TokenFilter,

@@ -8,22 +8,27 @@ use std::{
     sync::Arc,
 };
 
-use attn_egui::{Job, JobId, Jobs};
+use attn_egui::{
+    Jobs,
+    jobs::{Job, JobId},
+};
 use attn_sdk::{
-    Checkpoints, ExperimentParams, PlacedTokens, Placers, Progress, SequenceRollout, Study, Summary, SummaryParams,
-    TokenColumn,
-    core::{Attention, Capture, HeadId, Sequence},
+    Progress, Study,
+    core::{Attention, Capture, HeadId, Sequence, TokenColumn},
     models::Capturer,
     project::{
         AtlasParams, HeadProjection,
         atlas::{AtlasCache, AtlasOptions, HeadCheckpoints, Priority, atlas, draft_head},
     },
-    read_typed,
     render::Pick,
     study::{
-        NearPoint,
-        experiment::Question,
+        checkpoints::Checkpoints,
+        experiment::{ExperimentParams, Question},
+        placed::{PlacedTokens, Placers, read_typed},
+        rollout::SequenceRollout,
+        selection::NearPoint,
         source::{Opened, Preview, Source},
+        summary::{Summary, SummaryParams},
     },
 };
 use eframe::egui;

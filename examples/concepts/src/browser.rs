@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use attn_egui::{
-    CommandSearch, Edge, Exports, FoldPanel, TextTable, apply_theme, egui_color, egui_wgpu::RenderState, export_menu,
-    search_box, theme_switch,
+    Exports, FoldPanel, TextTable, apply_theme, colors::egui_color, commands::CommandSearch, egui_wgpu::RenderState,
+    export::export_menu, fold_panel::Edge, search_box, toolbar::theme_switch,
 };
 use attn_sdk::{
     analyze::concepts::{AlignParams, ConceptLayer, ConceptSpace, ConceptStudy},

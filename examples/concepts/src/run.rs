@@ -13,9 +13,9 @@ use attn_sdk::{
         KMeansClusterer, KMeansParams, KMeansStart, LAYERS, LeadersWard, ModelSource, OpticsClusterer, Pipeline,
         PipelineParams, Placement, Reading, TaggedSentence, TaggedText, plain_text,
     },
-    class_prediction,
-    core::{Attention, Capture, CaptureOptions, progress::step},
+    core::{Attention, Capture, capture::CaptureOptions, progress::step},
     models::{Capturer, Checkpoint, capture::CaptureRun, text::Line},
+    study::prediction::class_prediction,
 };
 
 use super::{

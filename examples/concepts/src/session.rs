@@ -2,7 +2,14 @@
 
 use std::path::Path;
 
-use attn_egui::{Command, FoldPanel, Format, Shortcut, Sorting, open_session, pressed_shortcuts, save_session};
+use attn_egui::{
+    FoldPanel,
+    attn_render::Format,
+    commands::Command,
+    session::{open_session, save_session},
+    shortcuts::{Shortcut, pressed_shortcuts},
+    table::Sorting,
+};
 use attn_sdk::render::ViewState;
 use eframe::egui::{Context, Key, Modifiers};
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use attn_egui::{JobEvent, JobId, Jobs, apply_theme, egui_wgpu::RenderState};
+use attn_egui::{
+    Jobs, apply_theme,
+    egui_wgpu::RenderState,
+    jobs::{JobEvent, JobId},
+};
 use attn_sdk::{
     analyze::concepts::{ConceptLayer, ConceptSpace, ConceptStudy, PipelineParams},
     render::ViewState,

@@ -1,6 +1,10 @@
 //! Everything the window can do, as values: the keys and the search over commands ask for the same.
 
-use attn_egui::{Command, Format, Shortcut, pressed_shortcuts};
+use attn_egui::{
+    attn_render::Format,
+    commands::Command,
+    shortcuts::{Shortcut, pressed_shortcuts},
+};
 use eframe::egui::{Context, Key, Modifiers};
 
 use crate::window::{Window, dialog};

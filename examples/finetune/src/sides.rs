@@ -102,7 +102,7 @@ fn export(session: &Session, chosen: &[usize], extension: &str, exports: &mut Ex
     let path = exports.folder().join(format!("selection.{extension}"));
     let training = &session.training;
     match extension {
-        "csv" => exports.table("selection", attn_egui::Format::Csv, &training.rows(chosen)),
+        "csv" => exports.table("selection", attn_egui::attn_render::Format::Csv, &training.rows(chosen)),
         "jsonl" => written(&path, training.rows_jsonl(chosen), exports),
         _ => {
             let ids: String = chosen

@@ -9,8 +9,8 @@ use std::{
 };
 
 use attn_egui::{
-    CommandSearch, Edge, Exports, FoldPanel, Format, JobEvent, Jobs, Notes, OpenDialog, apply_theme, egui_color,
-    export_menu, theme_switch,
+    Exports, FoldPanel, Jobs, Notes, apply_theme, attn_render::Format, colors::egui_color, commands::CommandSearch,
+    export::export_menu, fold_panel::Edge, jobs::JobEvent, open_dialog::OpenDialog, toolbar::theme_switch,
 };
 use attn_sdk::{
     analyze::training::LogChange,

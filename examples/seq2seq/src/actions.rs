@@ -1,6 +1,11 @@
 //! Everything the window does by name: keys, buttons and the search over commands ask for the same.
 
-use attn_egui::{Command, Format, Jobs, Shortcut, pressed_shortcuts};
+use attn_egui::{
+    Jobs,
+    attn_render::Format,
+    commands::Command,
+    shortcuts::{Shortcut, pressed_shortcuts},
+};
 use attn_sdk::{
     render::{ViewState, color::Palette},
     study::decoding::{AttentionScale, Shift, Unit},

@@ -1,6 +1,6 @@
 //! The bars above and below the plots.
 
-use attn_egui::{Format, Jobs, export_menu, theme_switch};
+use attn_egui::{Jobs, attn_render::Format, export::export_menu, toolbar::theme_switch};
 use attn_sdk::{core::format::number, study::decoding::Decoding};
 use eframe::egui::{ComboBox, Label, Response, RichText, Ui, vec2};
 

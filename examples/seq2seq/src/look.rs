@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attn_egui::{Edge, FoldPanel};
+use attn_egui::{FoldPanel, fold_panel::Edge};
 use attn_sdk::{
     render::{Undoable, ViewState},
     study::decoding::{Decoding, DecodingParams, FlowOptions, StateKind},

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use attn_egui::{Jobs, SessionDialog};
+use attn_egui::{Jobs, open_dialog::SessionDialog};
 use attn_sdk::{
     render::History,
     study::decoding::{Decoder, Decoding},

@@ -3,7 +3,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use attn_egui::{CommandSearch, Exports, Format, Jobs, SessionDialog, apply_theme, egui_color, egui_wgpu::RenderState};
+use attn_egui::{
+    Exports, Jobs, apply_theme, attn_render::Format, colors::egui_color, commands::CommandSearch,
+    egui_wgpu::RenderState, open_dialog::SessionDialog,
+};
 use attn_sdk::{
     render::{History, ViewState},
     study::decoding::{

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::PathBuf};
 
-use attn_egui::{JobEvent, Jobs, apply_theme, egui_wgpu::RenderState};
+use attn_egui::{Jobs, apply_theme, egui_wgpu::RenderState, jobs::JobEvent};
 use attn_sdk::{
     render::ViewState,
     study::decoding::{AlignmentHead, Blame, Decoder, Decoding, DecodingParams, Neighborhood, StateIndex},

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use attn_core::ndarray::Array2;
 use attn_sdk::{
-    Study, Summary, SummaryParams,
+    Study,
     core::{Attention, Capture, HeadId},
     embedded::{self, IMAGES, dates, sentences},
     models::{
@@ -18,6 +18,7 @@ use attn_sdk::{
         quality::{QualityParams, quality},
     },
     project_gpu::Gpu,
+    study::summary::{Summary, SummaryParams},
 };
 
 use crate::{Findings, samples::Noise};

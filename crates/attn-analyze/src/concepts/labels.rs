@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use attn_core::{
-    Capture, ColumnKind, Side, TokenColumn,
+    Capture, Side, TokenColumn,
+    column::ColumnKind,
     text::{TaggedText, WordList},
 };
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use attn_core::{Attention, HeadId, Mask, Token};
+use attn_core::{Attention, HeadId, Token, model::Mask};
 
 use super::{
     HeadScores, Rule, Rules, Score, ScoreId,

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use attn_core::{Attention, Capture, Mask, Progress, Token};
+use attn_core::{Attention, Capture, Progress, Token, model::Mask};
 use ndarray::ArrayView2;
 
 use super::{
@@ -94,7 +94,7 @@ pub fn repeat_scores(capture: &Capture, scores: &ScoreList, progress: &dyn Progr
 ///
 /// ```
 /// use attn_analyze::heads::induction_score;
-/// use attn_core::Mask;
+/// use attn_core::model::Mask;
 /// use ndarray::Array2;
 ///
 /// // `a b c a b c`: the second `a` (3) looks at the first `b` (1), and so on.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use attn_core::{Attention, Capture, HeadId, Mask, Progress, Token};
+use attn_core::{Attention, Capture, HeadId, Progress, Token, model::Mask};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

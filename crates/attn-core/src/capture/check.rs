@@ -4,7 +4,11 @@ use super::{
     schema::{CaptureJson, has_segments, version},
     slot::stack_layers,
 };
-use crate::{Attention, AttentionInfo, Error, ModelInfo, RelativeBias, RelativeVectors, Result, Sequence, Side, Token};
+use crate::{
+    Attention, Error, ModelInfo, Result, Sequence, Side, Token,
+    model::AttentionInfo,
+    scores::{RelativeBias, RelativeVectors},
+};
 
 /// Bounds of sizes that no tensor of a capture need confirm, far above those of any model: readers multiply by them.
 const MAX_HIDDEN: usize = 1 << 20;

@@ -32,7 +32,9 @@ impl Capture {
 mod tests {
     use super::*;
     use crate::{
-        AttentionInfo, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions, Sequence, Slot, Token,
+        CaptureWriter, ModelInfo, Sequence, Token,
+        capture::{CapturePlan, Slot},
+        model::{AttentionInfo, LayerAttention, Mask, Positions},
     };
 
     #[test]

@@ -23,10 +23,12 @@ use super::{
     slot::{Slot, stack_layers, starts, tables},
 };
 use crate::{
-    Attention, AttentionInfo, Error, HeadId, ImageData, Limits, ModelInfo, Progress, Result, Sequence, Side,
-    attention_weights,
+    Attention, Error, HeadId, Limits, ModelInfo, Progress, Result, Sequence, Side,
+    attention::attention_weights,
     files::{self, Bytes},
+    model::AttentionInfo,
     progress::step,
+    sequence::ImageData,
 };
 
 /// Bytes of an attention matrix that any machine has.

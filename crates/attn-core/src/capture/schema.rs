@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::slot::{self, Slot};
-use crate::{AttentionInfo, Error, LayerAttention, Mask, ModelInfo, Positions, Result, Sequence, Side};
+use crate::{
+    Error, ModelInfo, Result, Sequence, Side,
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
+};
 
 /// The schema's name in `capture.json`.
 pub(super) const SCHEMA: &str = "attn-capture";
@@ -74,7 +77,7 @@ impl CaptureOptions {
     /// Hidden states alone, for what does not look at heads: a fraction of the size.
     ///
     /// ```
-    /// use attn_core::CaptureOptions;
+    /// use attn_core::capture::CaptureOptions;
     ///
     /// let options = CaptureOptions::states();
     /// assert!(options.hidden && !options.attention);
@@ -100,7 +103,8 @@ fn is_true(value: &bool) -> bool {
 /// The plan of a capture. It is complete before the model runs, so that files have their final size from the start.
 ///
 /// ```
-/// use attn_core::{Attention, AttentionInfo, CaptureOptions, CapturePlan, LayerAttention, Mask, ModelInfo, Sequence, Side, Token};
+/// use attn_core::{Attention, ModelInfo, Sequence, Side, Token};
+/// use attn_core::{capture::{CaptureOptions, CapturePlan}, model::{AttentionInfo, LayerAttention, Mask}};
 ///
 /// let layer = LayerAttention::new(0.5, Mask::Full);
 /// let model = ModelInfo::new("mine", "bert", 8).with_attention(AttentionInfo::new(Attention::EncoderSelf, 2, 4, vec![layer]));

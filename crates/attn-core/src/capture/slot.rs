@@ -40,7 +40,7 @@ pub enum Slot {
         side: Side,
     },
     /// Keys of relative offsets `[kv_heads, buckets, head_dim]`, a table for all sequences
-    /// ([`RelativeVectors`](crate::RelativeVectors)).
+    /// ([`RelativeVectors`](crate::scores::RelativeVectors)).
     OffsetKey {
         /// The attention.
         attention: Attention,

@@ -7,8 +7,12 @@ use std::{fs, path::Path};
 
 use ndarray::{Array2, s};
 
-use super::*;
-use crate::*;
+use crate::{
+    Attention, Capture, CaptureWriter, Error, HeadId, ModelInfo, Progress, Result, Sequence, Side, Token,
+    attention::attention_weights,
+    capture::{CaptureOptions, CapturePlan, Precision, Slot},
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
+};
 
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;

@@ -5,7 +5,10 @@ use super::{
     dataset::{Dataset, Rows, text_column},
     too_many_columns, wrong,
 };
-use crate::{ColumnKind, Result, column::is_missing};
+use crate::{
+    Result,
+    column::{ColumnKind, is_missing},
+};
 
 /// Delimiters that are tried, the usual one first.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];

@@ -345,7 +345,7 @@ mod tokens {
         /// of the word in which its first letter lies, so all tokens of a word have the word's value. Words that share their place
         /// (`du` = `de le`) give one value, joined by `+`. Special tokens have the values of their line, and none of a word.
         ///
-        /// [`ColumnKind::of`](crate::ColumnKind::of) tells numbers from classes.
+        /// [`ColumnKind::of`](crate::column::ColumnKind::of) tells numbers from classes.
         ///
         /// # Errors
         /// [`Error::Text`](crate::Error::Text) if the capture is of another text, [`Error::TooLarge`](crate::Error::TooLarge) if there

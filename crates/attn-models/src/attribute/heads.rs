@@ -24,7 +24,7 @@ pub struct HeadGrid {
 impl HeadGrid {
     /// Zeros for every attention of a model.
     pub(super) fn zeros(info: &ModelInfo) -> Vec<Self> {
-        let grid = |info: &attn_core::AttentionInfo| Self {
+        let grid = |info: &attn_core::model::AttentionInfo| Self {
             attention: info.attention,
             values: Array2::zeros((info.layers.len(), info.heads)),
         };

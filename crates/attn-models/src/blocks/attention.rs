@@ -1,7 +1,10 @@
 //! Multi-head attention (Vaswani et al. 2017) with grouped keys and values (Ainslie et al. 2023), and the taps on
 //! everything inside it.
 
-use attn_core::{Attention, AttentionInfo, LayerAttention, Limits, Mask};
+use attn_core::{
+    Attention, Limits,
+    model::{AttentionInfo, LayerAttention, Mask},
+};
 use candle_core::{D, Tensor};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 use candle_core::{Device, Tensor};
 
 use crate::{Result, inputs::Padding};

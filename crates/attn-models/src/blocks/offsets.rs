@@ -2,7 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use attn_core::{Alibi, AttentionInfo, Limits, RelativeBias, Side};
+use attn_core::{
+    Limits, Side,
+    model::AttentionInfo,
+    scores::{Alibi, RelativeBias},
+};
 use candle_core::{Device, Tensor};
 
 use super::{Bias, Pass};

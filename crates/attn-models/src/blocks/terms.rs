@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use attn_core::RelativeVectors;
+use attn_core::scores::RelativeVectors;
 use candle_core::{D, Tensor};
 
 use super::{Linear, Pass};

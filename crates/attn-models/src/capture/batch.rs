@@ -1,6 +1,9 @@
 //! The batches of a capture, and the tap that writes the tensors of a batch to the store.
 
-use attn_core::{CaptureOptions, CaptureWriter, Sequence, Side, Slot};
+use attn_core::{
+    CaptureWriter, Sequence, Side,
+    capture::{CaptureOptions, Slot},
+};
 use candle_core::{DType, Tensor};
 
 use crate::{Error, Point, Result, Site, Tap};

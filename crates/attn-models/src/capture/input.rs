@@ -1,6 +1,6 @@
 //! The input of a capture as sequences of tokens, and the tensors of its batches.
 
-use attn_core::{Attention, ImageInfo, Limits, Progress, Sequence, Side, Token, progress::step, text::Note};
+use attn_core::{Attention, Limits, Progress, Sequence, Side, Token, progress::step, sequence::ImageInfo, text::Note};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{

@@ -1,6 +1,10 @@
 //! What a batch and a capture take of memory, estimated before anything is run.
 
-use attn_core::{AttentionInfo, CaptureOptions, Limits, ModelInfo, Precision, Sequence, Side};
+use attn_core::{
+    Limits, ModelInfo, Sequence, Side,
+    capture::{CaptureOptions, Precision},
+    model::AttentionInfo,
+};
 
 use super::{Capturer, batch::Lengths};
 use crate::{Point, Result, Site, Tap, blocks, intervene::Interventions};

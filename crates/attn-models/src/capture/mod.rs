@@ -38,7 +38,7 @@ mod watch;
 
 use std::{path::PathBuf, sync::Arc};
 
-use attn_core::{Attention, Capture, CaptureOptions, Limits, ModelInfo, Sequence, Side};
+use attn_core::{Attention, Capture, Limits, ModelInfo, Sequence, Side, capture::CaptureOptions};
 use candle_core::Tensor;
 
 pub(crate) use self::positions::positioned_sides;

@@ -1,6 +1,6 @@
 //! Shuffled positions: the tokens of a sequence have each other's.
 
-use attn_core::{AttentionInfo, ModelInfo, Side};
+use attn_core::{ModelInfo, Side, model::AttentionInfo};
 
 use super::batch::Lengths;
 use crate::{

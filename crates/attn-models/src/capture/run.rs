@@ -6,7 +6,12 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use attn_core::{Capture, CapturePlan, CaptureWriter, Progress, Slot, progress::step, text::Note};
+use attn_core::{
+    Capture, CaptureWriter, Progress,
+    capture::{CapturePlan, Slot},
+    progress::step,
+    text::Note,
+};
 
 use super::{
     Capturer,

@@ -2,7 +2,10 @@
 //!
 //! A checkpoint of both towers is opened as its vision model; [`Towers`](crate::towers::Towers) opens both.
 
-use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, ModelInfo, Side,
+    model::{Mask, Positions},
+};
 use candle_core::{Device, Tensor};
 
 use super::{Config, Network};

@@ -1,6 +1,9 @@
 //! What can be found wrong with an edit before a model runs: heads, layers and numbers that do not exist.
 
-use attn_core::{AttentionInfo, ModelInfo, Positions};
+use attn_core::{
+    ModelInfo,
+    model::{AttentionInfo, Positions},
+};
 
 use super::{Edit, Heads, Intervention, Selection};
 use crate::{Error, Point, Result, Site};
@@ -185,7 +188,7 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
         Edit::RemovePositions { side } => positions(place, info, *side),
         Edit::ShufflePositions { side, order } => {
             positions(place, info, *side)?;
-            if info.positions == attn_core::Positions::RelativeVectors {
+            if info.positions == attn_core::model::Positions::RelativeVectors {
                 return Err(place.wrong(
                     "a model that gives every token its position",
                     "one with vectors of the offsets between tokens",
@@ -209,7 +212,7 @@ pub(super) fn check(info: &ModelInfo, index: usize, intervention: &Intervention)
 }
 
 fn positions(place: Place<'_>, info: &ModelInfo, side: attn_core::Side) -> Result<()> {
-    if info.positions == attn_core::Positions::None {
+    if info.positions == attn_core::model::Positions::None {
         return Err(place.wrong("a model that is told positions", "one that is not"));
     }
     place.attention(info, Site::positions(side)).map(|_| ())

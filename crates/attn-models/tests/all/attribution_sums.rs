@@ -1,6 +1,6 @@
 //! What attributions promise to add up to: on every family, on the embedded sentiment model, on published weights.
 
-use attn_core::Positions;
+use attn_core::model::Positions;
 use attn_models::{
     Inputs, Model,
     attribute::{

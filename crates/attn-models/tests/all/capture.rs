@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use attn_core::{Attention, Capture, CaptureOptions, HeadId, Side};
+use attn_core::{Attention, Capture, HeadId, Side, capture::CaptureOptions};
 use attn_models::{
     Capturer, Checkpoint, Error, Gradients, Inputs, Model, Point, Site, Weights,
     capture::cut_notes,

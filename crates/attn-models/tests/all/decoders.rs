@@ -1,6 +1,6 @@
 //! Options of causal decoders, against the same sums by hand.
 
-use attn_core::{Attention, Mask, Side};
+use attn_core::{Attention, Side, model::Mask};
 use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
 use serde_json::{Value, json};
 

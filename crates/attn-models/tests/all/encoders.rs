@@ -1,6 +1,9 @@
 //! Options and heads of text encoders, against the same sums by hand.
 
-use attn_core::{Attention, Mask, Positions, Side};
+use attn_core::{
+    Attention, Side,
+    model::{Mask, Positions},
+};
 use attn_models::{
     Checkpoint, Gradients, Inputs, Model, Point, Site, Weights,
     candle::{Device, Tensor, safetensors},

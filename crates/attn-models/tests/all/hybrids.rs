@@ -1,6 +1,9 @@
 //! Layers without attention and layers of different heads: facts, captures, weights and edits.
 
-use attn_core::{Attention, Capture, HeadId, LayerAttention, Mask, ModelInfo, Positions, Sequence, Side, Token};
+use attn_core::{
+    Attention, Capture, HeadId, ModelInfo, Sequence, Side, Token,
+    model::{LayerAttention, Mask, Positions},
+};
 use attn_models::{
     Capturer, Gradients, Inputs, Model, Point, Result, Site, Weights,
     blocks::{Embedding, HeadShape, Linear, MultiHead, Norm, Pass, Qkv, ScoreTerms, additive_mask},
@@ -159,9 +162,9 @@ fn layers_say_which_heads_they_have() {
 #[test]
 fn captures_hold_the_heads_that_are_there() {
     let ids: [&[u32]; 2] = [&[3, 4, 5, 6, 7], &[8, 9, 10]];
-    let options = attn_core::CaptureOptions {
+    let options = attn_core::capture::CaptureOptions {
         hidden: true,
-        ..attn_core::CaptureOptions::default()
+        ..attn_core::capture::CaptureOptions::default()
     };
     let capturer = Capturer::new(hybrid()).with_options(options);
     let folder = tempfile::tempdir().unwrap();

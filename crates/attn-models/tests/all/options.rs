@@ -1,6 +1,6 @@
 //! Configuration options that change the numbers: honored, or refused by name.
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 use attn_models::{Error, Gradients, Inputs, Model, Point, Result, Site, Weights, record::Recorder};
 use serde_json::{Value, json};
 

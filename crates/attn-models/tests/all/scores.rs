@@ -1,7 +1,11 @@
 //! Scores that are more than products: soft cap, sinks, ALiBi and vectors of relative offsets, against closed forms; inside the
 //! model, in captures, and under edits and gradients.
 
-use attn_core::{Alibi, Attention, HeadId, Mask, ModelInfo, Positions, RelativeVectors, Sequence, Side, Token};
+use attn_core::{
+    Attention, HeadId, ModelInfo, Sequence, Side, Token,
+    model::{Mask, Positions},
+    scores::{Alibi, RelativeVectors},
+};
 use attn_models::{
     Capturer, Error, Gradients, Inputs, Model, Point, Result, Site, Weights,
     attribute::{Target, propagate_relevance},

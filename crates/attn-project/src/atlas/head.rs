@@ -1,6 +1,9 @@
 //! One head of a capture: its rows, what is cheap to know of it, and its projection.
 
-use attn_core::{AttentionInfo, Capture, HeadId, Limits, Mask, Progress, Side};
+use attn_core::{
+    Capture, HeadId, Limits, Progress, Side,
+    model::{AttentionInfo, Mask},
+};
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 
 use super::{AtlasParams, HeadPoints, HeadProjection, file::Expected, sequence_sample};

@@ -2,7 +2,10 @@
 
 use std::{fs, sync::Mutex};
 
-use attn_core::{Alibi, AttentionInfo, RelativeBias, RelativeVectors};
+use attn_core::{
+    model::AttentionInfo,
+    scores::{Alibi, RelativeBias, RelativeVectors},
+};
 
 use super::{
     file,

@@ -1,7 +1,9 @@
 use std::{ops::ControlFlow, sync::Mutex};
 
 use attn_core::{
-    AttentionInfo, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo, Positions, Sequence, Side, Slot, Token,
+    CaptureWriter, ModelInfo, Sequence, Side, Token,
+    capture::{CapturePlan, Slot},
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
 };
 
 use super::*;

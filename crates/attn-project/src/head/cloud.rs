@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 use ndarray::ArrayView2;
 
 use crate::{Error, Result, linalg::check_points};

@@ -168,7 +168,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use attn_core::Mask;
+    use attn_core::model::Mask;
     use ndarray::{Array2, array};
 
     use super::*;

@@ -295,7 +295,7 @@ fn search(around: f64, value: impl Fn(f64) -> Option<f64>) -> Option<(f64, f64)>
 
 #[cfg(test)]
 mod tests {
-    use attn_core::Mask;
+    use attn_core::model::Mask;
     use ndarray::Axis;
 
     use super::*;

@@ -44,7 +44,7 @@ impl PlaneScore {
 /// Equally near keys count by the share of them that are attended most, so that equal points give no luck.
 ///
 /// ```
-/// use attn_core::Mask;
+/// use attn_core::model::Mask;
 /// use attn_project::head::{HeadCloud, KeySet, SequenceRows, plane_score};
 /// use ndarray::array;
 ///
@@ -113,7 +113,7 @@ fn found(distances: &[f64], scores: &[f64]) -> Option<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use attn_core::Mask;
+    use attn_core::model::Mask;
     use ndarray::{Array2, array};
 
     use super::*;

@@ -148,7 +148,7 @@ fn project(rows: &Array2<f64>, axes: &Array2<f64>, factor: f64) -> Array2<f64> {
 
 #[cfg(test)]
 mod tests {
-    use attn_core::Mask;
+    use attn_core::model::Mask;
 
     use super::*;
     use crate::{

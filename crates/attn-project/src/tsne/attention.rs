@@ -163,7 +163,7 @@ impl ProjectionMethod for AttentionTsne {
 
 #[cfg(test)]
 mod tests {
-    use attn_core::Mask;
+    use attn_core::model::Mask;
     use ndarray::{Array2, Axis};
 
     use super::*;

@@ -16,10 +16,10 @@ use super::{
     head_change_table, head_changes, layer_similarity, weight_changes,
 };
 use crate::{
-    Error, SummaryParams,
+    Error,
     explain::ExplainParams,
     pruning::{Ablate, Evaluation, LabeledSet, Measured, PruningParams, capitalized, measure, output_side},
-    summary::first_labels,
+    summary::{SummaryParams, first_labels},
 };
 
 /// Flipped examples that are explained.

@@ -2,14 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
-use attn_core::{HeadId, Mask, ModelInfo, Rng, Sequence, Token};
+use attn_core::{HeadId, ModelInfo, Rng, Sequence, Token, model::Mask};
 use serde::{Serialize, Serializer};
 
 /// A rule for edges of a head, from queries to keys, in any sequence. As text: `previous`, `self`, `next`, `-3`, `+2`, `first`,
 /// `special`, `same`, or two words such as `it>dog` with `*` for any.
 ///
 /// ```
-/// use attn_study::Edges;
+/// use attn_study::experiment::Edges;
 /// assert_eq!("previous".parse::<Edges>()?, Edges::Offset(-1));
 /// assert_eq!("-3".parse::<Edges>()?.to_string(), "-3");
 /// assert_eq!("*>the".parse::<Edges>()?, Edges::Words { query: None, key: Some("the".into()) });
@@ -182,7 +182,10 @@ impl Serialize for Edges {
 
 #[cfg(test)]
 mod tests {
-    use attn_core::{Attention, AttentionInfo, LayerAttention, Mask, Positions};
+    use attn_core::{
+        Attention,
+        model::{AttentionInfo, LayerAttention, Mask, Positions},
+    };
 
     use super::*;
 

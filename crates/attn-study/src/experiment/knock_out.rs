@@ -57,7 +57,7 @@ pub struct RandomEdges {
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
 /// use attn_models::Capturer;
-/// use attn_study::{Edges, ExperimentParams, knock_out};
+/// use attn_study::experiment::{Edges, ExperimentParams, knock_out};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
 /// let capture = capturer.capture_lines(sentences().take(8))?;

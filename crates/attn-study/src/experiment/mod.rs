@@ -136,7 +136,7 @@ pub struct RandomHeads {
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
 /// use attn_models::Capturer;
-/// use attn_study::{ExperimentParams, ablate};
+/// use attn_study::experiment::{ExperimentParams, ablate};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
 /// let capture = capturer.capture_lines(sentences().take(8))?;

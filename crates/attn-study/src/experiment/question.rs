@@ -12,7 +12,7 @@ use crate::Error;
 /// use attn_core::{Attention, HeadId};
 /// use attn_embedded::sentences;
 /// use attn_models::Capturer;
-/// use attn_study::{ExperimentParams, experiment::Question};
+/// use attn_study::experiment::{ExperimentParams, Question};
 ///
 /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
 /// let capture = capturer.capture_lines(sentences().take(8))?;

@@ -31,9 +31,12 @@ use attn_render::{Format, Plot, ViewState};
 use self::files::Files;
 pub use self::params::GalleryParams;
 use crate::{
-    Checkpoints, Contrast, Error, ExperimentParams, PlacedTokens, Placers, Study, Summary, SummaryParams,
-    experiment::{Answer, Question},
-    read_typed,
+    Error, Study,
+    checkpoints::Checkpoints,
+    contrast::Contrast,
+    experiment::{Answer, ExperimentParams, Question},
+    placed::{PlacedTokens, Placers, read_typed},
+    summary::{Summary, SummaryParams},
 };
 
 /// Heads drawn on their own if none is named.
@@ -42,7 +45,7 @@ pub const HEADS: usize = 3;
 /// The plots of a study, made one by one, and the files of all.
 ///
 /// ```no_run
-/// use attn_study::{Gallery, GalleryParams, Study};
+/// use attn_study::{Study, gallery::{Gallery, GalleryParams}};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let capturer = attn_models::Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;

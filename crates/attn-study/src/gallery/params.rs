@@ -6,7 +6,13 @@ use attn_render::{Format, ViewState, state::ColorChoice};
 
 #[cfg(doc)]
 use super::HEADS;
-use crate::{Edges, Error, Study, SwitchedOff, Weighting, experiment::Question, read_typed, study::find_head};
+use crate::{
+    Error, Study, Weighting,
+    experiment::{Edges, Question},
+    placed::read_typed,
+    sequence::SwitchedOff,
+    study::find_head,
+};
 
 /// The choice of plots and files.
 #[derive(Debug, Clone)]
@@ -69,7 +75,7 @@ impl GalleryParams {
     /// Checks the names of heads against a model: before any of its data is read.
     ///
     /// ```
-    /// use attn_study::GalleryParams;
+    /// use attn_study::gallery::GalleryParams;
     ///
     /// let model = attn_embedded::TEXT_ENCODER.checkpoint()?.describe().model.expect("a model");
     /// let params = GalleryParams { ablate: vec!["9:9".parse()?], ..GalleryParams::default() };
@@ -89,7 +95,7 @@ impl GalleryParams {
     /// Checks every name against a study that need not be projected yet. Does no long work: at most the typed text is read.
     ///
     /// ```
-    /// use attn_study::{Error, GalleryParams, Study};
+    /// use attn_study::{Error, Study, gallery::GalleryParams};
     ///
     /// let capturer = attn_models::Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(attn_embedded::sentences().take(5))?;

@@ -9,7 +9,7 @@
 //! ```
 //! use attn_models::Capturer;
 //! use attn_study::pruning::{Curve, LabeledSet, PruningParams, Score, importance};
-//! use attn_study::{Sequence, Side};
+//! use attn_study::attn_core::{Sequence, Side};
 //!
 //! let capturer = Capturer::load(&attn_embedded::SENTIMENT.checkpoint()?)?;
 //! let lines = [("Rosa loves the beautiful garden.", "positive"), ("The cats hate that awful meal.", "negative")];

@@ -18,7 +18,10 @@ use super::{
     Curve, Evaluation, Importance, LabeledSet, PruningParams, RandomCurves, Score, Smallest, evaluate,
     evaluator::Evaluator, importance, mean_patterns, pattern_grid, pruning_plot, pruning_table,
 };
-use crate::{Error, SummaryParams, summary::first_labels};
+use crate::{
+    Error,
+    summary::{SummaryParams, first_labels},
+};
 
 /// Positions of the patterns in the cells of a grid.
 const POSITIONS: usize = 24;

@@ -61,7 +61,7 @@ pub(super) fn strongest(
     progress: &dyn Progress,
 ) -> Result<Vec<ComposedHeads>, Error> {
     let info = model.model().info();
-    let cost = |attention: &attn_core::AttentionInfo| {
+    let cost = |attention: &attn_core::model::AttentionInfo| {
         let heads = (attention.heads * attention.attending_layers().count()) as f64;
         heads * heads * 3.0 * (info.hidden_size * attention.head_dim * attention.head_dim) as f64
     };

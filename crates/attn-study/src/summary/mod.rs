@@ -126,7 +126,7 @@ impl Summary {
     /// ```
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
-    /// use attn_study::{Summary, SummaryParams};
+    /// use attn_study::summary::{Summary, SummaryParams};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_DECODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;

@@ -97,7 +97,7 @@ impl Summary {
     /// use attn_embedded::sentences;
     /// use attn_models::Capturer;
     /// use attn_render::{Plot, ViewState};
-    /// use attn_study::{Summary, SummaryParams};
+    /// use attn_study::summary::{Summary, SummaryParams};
     ///
     /// let capturer = Capturer::load(&attn_embedded::TEXT_ENCODER.checkpoint()?)?;
     /// let capture = capturer.capture_lines(sentences().take(20))?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use attn_analyze::training::{ExampleDynamics, Filter};
 use attn_core::{
-    ColumnKind,
+    column::ColumnKind,
     table::{Cells, Table},
 };
 use attn_render::plots::ColorBy;

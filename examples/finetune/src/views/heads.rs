@@ -1,6 +1,6 @@
 //! Heads: every score of every head, their rank correlations, and what each head does on average.
 
-use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
+use attn_egui::{SceneView, egui_wgpu::RenderState, jobs::JobId};
 use attn_sdk::{
     core::HeadId,
     render::{Plot, control::Event},

@@ -14,7 +14,7 @@ mod training;
 
 use std::collections::BTreeSet;
 
-use attn_egui::{JobId, Jobs, Notes, egui_wgpu::RenderState};
+use attn_egui::{Jobs, Notes, egui_wgpu::RenderState, jobs::JobId};
 use attn_sdk::{
     analyze::training::Filter,
     render::{Plot, ViewState},

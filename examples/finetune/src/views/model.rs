@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, error::Error, rc::Rc, sync::Arc};
 
-use attn_egui::JobId;
+use attn_egui::jobs::JobId;
 use attn_sdk::study::{
     change::Snapshot,
     pruning::{HeadMask, HeadStudy, LabeledSet, PruningParams},

@@ -1,6 +1,6 @@
 //! A plot whose points are examples: its selection and clicks are those of the session.
 
-use attn_egui::{SceneView, egui_wgpu::RenderState, tool_buttons};
+use attn_egui::{SceneView, egui_wgpu::RenderState, toolbar::tool_buttons};
 use attn_sdk::render::{Plot, Selection, ViewState, control::Event};
 use eframe::egui::Ui;
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use attn_egui::{JobId, SceneView, egui_wgpu::RenderState};
+use attn_egui::{SceneView, egui_wgpu::RenderState, jobs::JobId};
 use attn_sdk::{
     render::{
         Plot, ViewState,

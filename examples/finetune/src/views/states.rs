@@ -1,6 +1,6 @@
 //! Examples by their hidden states at checkpoints: computed as a job, then laid out for any layer and pooling.
 
-use attn_egui::{JobId, egui_wgpu::RenderState};
+use attn_egui::{egui_wgpu::RenderState, jobs::JobId};
 use attn_sdk::{
     project::{Method, Projector, pca::Pca, tsne::Tsne, umap::Umap},
     render::{Plot, plots::Scatter},

@@ -153,7 +153,8 @@ fn captured(text: &TaggedText, capture: &Capture, side: Side) -> TaggedText {
 /// use std::sync::Arc;
 ///
 /// use attn_analyze::concepts::{Pipeline, PipelineParams, Reading, TaggedText};
-/// use attn_core::*;
+/// use attn_core::{Attention, CaptureWriter, ModelInfo, Sequence, Side, Token};
+/// use attn_core::{capture::{CaptureOptions, CapturePlan, Slot}, model::{AttentionInfo, LayerAttention, Mask, Positions}};
 ///
 /// // A model without attention to speak of; its hidden state tells nouns from verbs.
 /// let text = TaggedText::word_tag("cat_N runs_V dog_N sleeps_V\ndog_N runs_V cat_N sleeps_V", "example", '_')?;

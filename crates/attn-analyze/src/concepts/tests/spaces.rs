@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use attn_core::{
-    Attention, AttentionInfo, Capture, CaptureOptions, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo,
-    Sequence, Side, Slot, Token,
+    Attention, Capture, CaptureWriter, ModelInfo, Sequence, Side, Token,
+    capture::{CaptureOptions, CapturePlan, Slot},
+    model::{AttentionInfo, LayerAttention, Mask},
 };
 
 use crate::{

@@ -1,8 +1,9 @@
 //! Files of labeled words, their words in a capture, and label sets computed from them.
 
 use attn_core::{
-    Attention, AttentionInfo, Capture, CaptureOptions, CapturePlan, CaptureWriter, LayerAttention, Mask, ModelInfo,
-    Positions, Sequence, Side, Slot, Token, TokenColumn,
+    Attention, Capture, CaptureWriter, ModelInfo, Sequence, Side, Token, TokenColumn,
+    capture::{CaptureOptions, CapturePlan, Slot},
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
 };
 use ndarray::array;
 

@@ -1,6 +1,11 @@
 //! Heads that read what tokens are, planted beside heads that read where they stand.
 
-use attn_core::*;
+use attn_core::{
+    Attention, Capture, CaptureWriter, ModelInfo, Sequence, TokenColumn,
+    capture::{CapturePlan, Slot},
+    column::ColumnKind,
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
+};
 
 use super::texts;
 use crate::{Rng, heads::*};

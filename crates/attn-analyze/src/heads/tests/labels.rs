@@ -1,6 +1,6 @@
 //! Planted heads must get their names, and no others.
 
-use attn_core::*;
+use attn_core::{Attention, Capture, HeadId, model::Mask};
 
 use super::*;
 use crate::heads::*;

@@ -9,7 +9,11 @@ mod scores;
 mod similarity;
 mod targets;
 
-use attn_core::*;
+use attn_core::{
+    Attention, Capture, CaptureWriter, ModelInfo, Sequence, Token,
+    capture::{CapturePlan, Slot},
+    model::{AttentionInfo, LayerAttention, Mask, Positions},
+};
 
 /// Attention weights of one head for a sequence of so many queries and keys: `(query, key) -> weight`, rows normalized
 /// by the softmax.

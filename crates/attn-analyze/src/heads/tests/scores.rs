@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, sync::Mutex};
 
-use attn_core::*;
+use attn_core::{Attention, Capture, Sequence, Token, capture::Slot, model::Mask, sequence::ImageInfo};
 use proptest::prelude::*;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Divergence, CKA and rollout of planted heads against closed forms and brute force.
 
-use attn_core::*;
+use attn_core::{Attention, Capture, HeadId, capture::Slot, model::Mask};
 use ndarray::{Array2, array};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Targets of built-in scores on small sequences, by hand.
 
-use attn_core::{Attention, Mask, Token};
+use attn_core::{Attention, Token, model::Mask};
 
 use super::words;
 use crate::{

@@ -1,6 +1,7 @@
 //! Captures of scores that are more than products: what is stored for them, and what is wrong with what does not fit.
 
 use super::*;
+use crate::scores::{Alibi, RelativeVectors, ScorePart};
 
 const BUCKETS: usize = 4;
 

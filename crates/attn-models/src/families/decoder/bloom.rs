@@ -10,7 +10,7 @@
 //! | fine-tuned classifiers | `BloomForSequenceClassification` |
 //! | bare models | `BloomModel` |
 
-use attn_core::{Alibi, Attention, Mask};
+use attn_core::{Attention, model::Mask, scores::Alibi};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

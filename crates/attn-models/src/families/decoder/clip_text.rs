@@ -8,7 +8,7 @@
 //! | openai/clip-vit-base-patch32, clip-vit-large-patch14, laion/CLIP-ViT-H-14-laion2B-s32B-b79K | `CLIPModel`: its text part, by [`Checkpoint::text_tower`](crate::Checkpoint::text_tower) |
 //! | text parts alone, such as those of Stable Diffusion | `CLIPTextModel`, `CLIPTextModelWithProjection` |
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 
 use crate::{
     Result, Weights,

@@ -10,7 +10,7 @@
 //!
 //! `use_qk_norm` (Command R+) is refused: its norms have a weight per head.
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{

@@ -9,7 +9,7 @@
 //! | fine-tuned classifiers | `FalconForSequenceClassification` |
 //! | bare models | `FalconModel` |
 
-use attn_core::{Alibi, Attention, Mask};
+use attn_core::{Attention, model::Mask, scores::Alibi};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

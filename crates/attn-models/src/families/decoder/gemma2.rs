@@ -8,7 +8,7 @@
 //! | fine-tuned classifiers | `Gemma2ForSequenceClassification` |
 //! | bare models | `Gemma2Model` |
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::by_layer};
 use crate::{

@@ -9,7 +9,7 @@
 //! | fine-tuned classifiers | `Gemma3TextForSequenceClassification` |
 //! | bare models | `Gemma3TextModel` |
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 
 use super::{
     Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words,

@@ -10,7 +10,7 @@
 //! | fine-tuned classifiers | `GPT2ForSequenceClassification` |
 //! | bare models | `GPT2Model` |
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

@@ -8,7 +8,7 @@
 //! | fine-tuned classifiers | `GPTNeoForSequenceClassification` |
 //! | bare models | `GPTNeoModel` |
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 use serde_json::Value;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};

@@ -11,7 +11,7 @@
 //! | fine-tuned classifiers | `GPTNeoXForSequenceClassification` |
 //! | bare models | `GPTNeoXModel` |
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

@@ -12,7 +12,7 @@
 //! Its experts are published in MXFP4, four bits to a number, and widened as they are read. A GGUF file has them one by one,
 //! with the two maps that act by turns apart.
 
-use attn_core::{Mask, Side};
+use attn_core::{Side, model::Mask};
 use candle_core::Tensor;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::by_layer};

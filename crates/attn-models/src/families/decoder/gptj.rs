@@ -9,7 +9,7 @@
 //! | fine-tuned classifiers | `GPTJForSequenceClassification` |
 //! | bare models | `GPTJModel` |
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

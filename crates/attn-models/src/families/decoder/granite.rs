@@ -8,7 +8,7 @@
 //! | ibm-granite/granite-3.0-2b-base, granite-3.3-2b-instruct, PowerLM-3b | `GraniteForCausalLM` |
 //! | bare models | `GraniteModel` |
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{

@@ -12,7 +12,7 @@
 //!
 //! Mistral, Qwen2 and Qwen3 are this network with other options ([`Variant`]); each has a file.
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 use serde_json::Value;
 
 use super::{

@@ -34,7 +34,10 @@ pub(super) mod smollm3;
 pub(super) mod starcoder2;
 mod windows;
 
-use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, ModelInfo, Side,
+    model::{Mask, Positions},
+};
 use candle_core::{Device, Tensor};
 
 use self::head::{CausalHead, WordMap};

@@ -10,7 +10,7 @@
 //!
 //! Clamped queries, keys and values and steeper slopes (mosaicml/mpt-7b-storywriter) are refused.
 
-use attn_core::{Alibi, Attention, Mask};
+use attn_core::{Attention, model::Mask, scores::Alibi};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

@@ -11,7 +11,7 @@
 //! facebook/opt-350m alone has norms after its sublayers and words of another width (`do_layer_norm_before`,
 //! `word_embed_proj_dim`), which are refused.
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words};
 use crate::{

@@ -9,7 +9,7 @@
 //! | fine-tuned classifiers | `PhiForSequenceClassification` |
 //! | bare models | `PhiModel` |
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan};
 use crate::{

@@ -8,7 +8,7 @@
 //! | fine-tuned classifiers | `Qwen3MoeForSequenceClassification` |
 //! | bare models | `Qwen3MoeModel` |
 
-use attn_core::{Mask, Side};
+use attn_core::{Side, model::Mask};
 
 use super::{Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words, plan::Plan, windows::window};
 use crate::{

@@ -9,7 +9,7 @@
 //! | fine-tuned classifiers | `SmolLM3ForSequenceClassification` |
 //! | bare models | `SmolLM3Model` |
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 
 use super::{
     Decoder, Layer, Norms, Parts, Placement, Reads, WordMap, Words,

@@ -1,6 +1,6 @@
 //! Layers whose queries see the last tokens only.
 
-use attn_core::Mask;
+use attn_core::model::Mask;
 use serde_json::Value;
 
 use super::Config;

@@ -10,7 +10,7 @@
 //! | MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli and other classifiers | `DebertaV2ForSequenceClassification` |
 //! | masked words | `DebertaV2ForMaskedLM` |
 
-use attn_core::RelativeVectors;
+use attn_core::scores::RelativeVectors;
 use serde_json::Value;
 
 use super::{Convolution, Embeddings, Encoder, Head, Layer, Names, Relative, Sizes, decoder};
@@ -154,7 +154,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
         info.max_tokens = None;
     }
     if !added && offsets.is_none() {
-        info.positions = attn_core::Positions::None;
+        info.positions = attn_core::model::Positions::None;
     }
     Ok(Box::new(Encoder {
         info,

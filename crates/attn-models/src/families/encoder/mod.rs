@@ -19,7 +19,10 @@ pub(super) mod siglip_text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, ModelInfo, Side,
+    model::{Mask, Positions},
+};
 use candle_core::{Device, Tensor};
 
 use self::{convolution::Convolution, relative::Relative};

@@ -9,7 +9,10 @@
 //! | fine-tuned classifiers | `ModernBertForSequenceClassification` |
 //! | nomic-ai/modernbert-embed-base, Alibaba-NLP/gte-modernbert-base | `ModernBertModel` |
 
-use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, ModelInfo, Side,
+    model::{Mask, Positions},
+};
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 

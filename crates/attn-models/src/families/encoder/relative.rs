@@ -1,6 +1,6 @@
 //! How positions enter the scores of an encoder, beside or in place of vectors that are added to its input.
 
-use attn_core::{ModelInfo, Positions, Side};
+use attn_core::{ModelInfo, Side, model::Positions};
 use candle_core::Tensor;
 
 use crate::{

@@ -8,7 +8,7 @@
 //! | google/siglip-base-patch16-224, siglip-so400m-patch14-384, google/siglip2-base-patch16-224 | `SiglipModel`: its text part, by [`Checkpoint::text_tower`](crate::Checkpoint::text_tower) |
 //! | text parts alone | `SiglipTextModel` |
 
-use attn_core::{Attention, Mask};
+use attn_core::{Attention, model::Mask};
 
 use crate::{
     Result, Weights,

@@ -9,7 +9,7 @@
 //!
 //! mBART, Marian, M2M100 and Pegasus are this network with other options ([`Variant`]); each has a file.
 
-use attn_core::{Attention, Positions, Side};
+use attn_core::{Attention, Side, model::Positions};
 
 use super::{EncoderDecoder, Entry, Head, Layer, Placement, PositionTable, Stack};
 use crate::{

@@ -14,7 +14,10 @@ pub(super) mod pegasus;
 pub(super) mod t5;
 pub(super) mod whisper;
 
-use attn_core::{Attention, AttentionInfo, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, ModelInfo, Side,
+    model::{AttentionInfo, Mask, Positions},
+};
 use candle_core::{Device, Tensor};
 
 use self::whisper::SoundStem;

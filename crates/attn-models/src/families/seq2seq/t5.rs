@@ -9,7 +9,7 @@
 //! | google/t5-v1_1-small, google/flan-t5-small and siblings | `T5ForConditionalGeneration`, gated |
 //! | bare models | `T5Model` |
 
-use attn_core::{Attention, Positions, Side};
+use attn_core::{Attention, Side, model::Positions};
 
 use super::{EncoderDecoder, Entry, Head, Layer, Placement, Stack};
 use crate::{

@@ -8,7 +8,7 @@
 //! | openai/whisper-tiny, whisper-base.en, whisper-large-v3, whisper-large-v3-turbo, distil-whisper/distil-large-v3 | `WhisperForConditionalGeneration` |
 //! | bare models | `WhisperModel` |
 
-use attn_core::{Positions, Side};
+use attn_core::{Side, model::Positions};
 use candle_core::{DType, Device, Tensor};
 
 use super::{

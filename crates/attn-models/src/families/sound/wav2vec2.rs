@@ -12,7 +12,10 @@
 //! Where the first convolution is normed over time (the base model), padding changes what a sound becomes: the released models
 //! are run on one sound at a time.
 
-use attn_core::{Attention, Limits, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, Limits, ModelInfo, Side,
+    model::{Mask, Positions},
+};
 use candle_core::{DType, Device, Tensor};
 
 use super::convolutions::{Places, Stage, StageNorm};

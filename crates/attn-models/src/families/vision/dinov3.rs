@@ -10,7 +10,7 @@
 
 use std::f64::consts::TAU;
 
-use attn_core::{ModelInfo, Positions, Side};
+use attn_core::{ModelInfo, Side, model::Positions};
 use candle_core::{D, Device, Tensor};
 
 use super::{Embeddings, Head, Layer, Places, Pooler, Sizes, VisionEncoder};

@@ -16,7 +16,10 @@ mod probe;
 pub(super) mod siglip;
 pub(super) mod vit;
 
-use attn_core::{Attention, Mask, ModelInfo, Positions, Side};
+use attn_core::{
+    Attention, ModelInfo, Side,
+    model::{Mask, Positions},
+};
 use candle_core::{DType, Device, Tensor};
 
 use self::{dinov3::PatchRotary, probe::Probe};
