@@ -9,12 +9,7 @@
 //! (`x.0.self.q`, `x.0.self.attn`, `x.hidden.0`, `logits`, ...), so that any model can be compared with its reference implementation
 //! from outside.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::exit,
-    reason = "a command-line program"
-)]
+#![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -100,11 +95,8 @@ fn capture(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let terminal = Terminal::new();
     let precision = if options.half { Precision::F16 } else { Precision::F32 };
-    let tower = match options.text {
-        Some(_) => checkpoint.text_tower()?,
-        None => None,
-    };
-    let capturer = Capturer::load(&tower.unwrap_or(checkpoint))?.with_options(CaptureOptions {
+    let tower = options.text.as_ref().map(|_| checkpoint.text_tower()).transpose()?;
+    let capturer = Capturer::load(&tower.flatten().unwrap_or(checkpoint))?.with_options(CaptureOptions {
         precision,
         attention: !options.states,
         hidden: options.hidden || options.states,

@@ -1,10 +1,8 @@
-//! Continues a text, or translates it, and shows what was weighed at each step.
-//!
+//! Continues a text, or translates it, and shows what was weighed at each step:
 //! ```sh
 //! cargo run --release --example generate -- --model stories --text "Once upon a time" --max-new-tokens 60
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --beams 4 --top 3
 //! cargo run --release --example generate -- --model opus-mt-en-de --text "The cat sat." --price "Der Hund sass."
-//! cargo run --release --example generate -- --model stories --text "Once" --edits without-head-3.json
 //! cargo run --release --example generate -- --model nllb --text "The cat sat." --source-language eng_Latn --language deu_Latn
 //! ```
 //!
@@ -12,10 +10,8 @@
 //! in every step: a JSON list of interventions, such as
 //! `[{"edit": "head_mask", "attention": "decoder_self", "layer": 1, "heads": {"only": [3]}, "factor": 0}]`.
 //!
-//! Options start from the checkpoint's `generation_config.json`. Greedy generation and sampling write as they go; a beam search
-//! answers at its end. `--inputs` feeds the given tensors and `--json` prints everything, for comparisons with a reference.
-
-#![allow(clippy::print_stderr, clippy::exit, reason = "a command-line program")]
+//! Options start from the checkpoint's `generation_config.json`. Greedy generation and sampling write as they go. `--inputs` feeds
+//! the given tensors and `--json` prints everything, for comparisons with a reference.
 
 use std::{error::Error, io::Write, ops::ControlFlow, path::PathBuf, process::ExitCode};
 
@@ -24,13 +20,13 @@ use attn_sdk::{
     embedded,
     models::{
         Checkpoint, Inputs, Model, Tokenizer,
-        generate::{EarlyStopping, Emitted, GenerationOverrides, GenerationParams, Generator, TextStream},
+        generate::{Emitted, GenerationParams, Generator, TextStream},
         intervene::{Intervention, Interventions},
         record::read_inputs,
     },
 };
 use clap::Parser;
-use examples_common::Terminal;
+use examples_common::{SearchArgs, Terminal, read_json};
 
 /// Continues or translates a text.
 #[derive(Parser)]
@@ -45,45 +41,8 @@ struct Options {
     /// Input tensors to feed as they are: input_ids, attention_mask, decoder_input_ids
     #[arg(long, value_name = "IN.safetensors", conflicts_with_all = ["text", "prefix", "price"])]
     inputs: Option<PathBuf>,
-    /// Sequences kept at each step
-    #[arg(long, value_name = "N")]
-    beams: Option<usize>,
-    /// At most this many new tokens
-    #[arg(long, value_name = "N")]
-    max_new_tokens: Option<usize>,
-    /// Scores are log-probabilities over the length to this power
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
-    length_penalty: Option<f64>,
-    /// End as soon as as many sequences are finished as there are beams
-    #[arg(long)]
-    early_stopping: bool,
-    /// Draw tokens; below 1 the likely ones become likelier
-    #[arg(long, value_name = "F")]
-    temperature: Option<f64>,
-    /// Draw among this many tokens, 0 for all
-    #[arg(long, value_name = "N")]
-    top_k: Option<usize>,
-    /// Draw among the most likely tokens that have this probability together
-    #[arg(long, value_name = "F")]
-    top_p: Option<f64>,
-    /// Draw among the tokens that are at least this share as likely as the most likely one
-    #[arg(long, value_name = "F")]
-    min_p: Option<f64>,
-    /// Draw among the tokens of the most typical surprise that have this probability together
-    #[arg(long, value_name = "F")]
-    typical_p: Option<f64>,
-    /// Draw with this seed
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Make tokens that are there already less likely: 1 changes nothing
-    #[arg(long, value_name = "F")]
-    repetition_penalty: Option<f64>,
-    /// In a beam search, let other tokens share the probability of forbidden ones
-    #[arg(long)]
-    renormalize: bool,
-    /// List so many of the most likely tokens after each beam of each step
-    #[arg(long, value_name = "N")]
-    top: Option<usize>,
+    #[command(flatten)]
+    search: SearchArgs,
     /// Read this answer too: log-probability and rank of each of its tokens
     #[arg(long, value_name = "TEXT", conflicts_with = "json")]
     price: Option<String>,
@@ -123,23 +82,9 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
     if let (Some(own), Some(language)) = (&tokenizer, &options.source_language) {
         tokenizer = Some(own.clone().with_language(language)?);
     }
-    // Options in place of the checkpoint's settings.
-    params.override_with(&GenerationOverrides {
-        beams: options.beams,
-        max_new_tokens: options.max_new_tokens,
-        length_penalty: options.length_penalty,
-        early_stopping: options.early_stopping.then_some(EarlyStopping::Full),
-        temperature: options.temperature,
-        top_k: options.top_k,
-        top_p: options.top_p,
-        min_p: options.min_p,
-        typical_p: options.typical_p,
-        seed: options.seed,
-        repetition_penalty: options.repetition_penalty,
-        renormalize: options.renormalize.then_some(true),
-        top_tokens: options.top,
-    });
-    let mut tap = edits(options, &model)?;
+    params.override_with(&options.search.overrides());
+    let edits: Option<Vec<Intervention>> = options.edits.as_ref().map(read_json).transpose()?;
+    let mut tap = Interventions::new(model.info(), edits.unwrap_or_default())?;
     let inputs = inputs(options, &model, tokenizer.as_ref(), &mut params)?;
 
     let terminal = Terminal::new();
@@ -153,10 +98,10 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
         if let Some(Ok(more)) = stream.as_mut().map(|stream| stream.push(emitted.token)) {
             written = write!(out, "{more}").and_then(|()| out.flush());
         }
-        match terminal.stopped() || written.is_err() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        if terminal.stopped() || written.is_err() {
+            return ControlFlow::Break(());
         }
+        ControlFlow::Continue(())
     };
     let generated = if streams {
         let generated = generator.stream(&inputs, &mut tap, &(), &mut on_token);
@@ -166,45 +111,24 @@ fn generate(options: &Options) -> Result<(), Box<dyn Error>> {
     } else {
         generator.run(&inputs, &mut tap, &terminal)?
     };
+    let own = tokenizer.as_ref();
     if options.json {
-        let all: Vec<_> = generated.iter().map(|one| one.to_json(tokenizer.as_ref())).collect();
+        let all: Vec<_> = generated.iter().map(|one| one.to_json(own)).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
     } else {
-        for one in &generated {
-            write!(out, "{}", one.describe(tokenizer.as_ref()))?;
-        }
+        let all: String = generated.iter().map(|one| one.describe(own)).collect();
+        write!(out, "{all}")?;
     }
     if let (Some(text), Some(tokenizer)) = (&options.price, &tokenizer) {
         let ids = tokenizer.plain_ids(text, model.info())?;
         // A language comes before the text.
-        let language = params
-            .forced_first
-            .filter(|_| model.info().attention(Attention::Cross).is_some());
+        let translates = model.info().attention(Attention::Cross).is_some();
+        let language = params.forced_first.filter(|_| translates);
         let ids: Vec<u32> = language.into_iter().chain(ids).collect();
         let read = generator.teacher_forced(&inputs, 0, &ids, &mut tap)?;
-        writeln!(out, "\n{text}")?;
-        for (at, (&id, log_probability)) in ids.iter().zip(read.text()).enumerate() {
-            let rank = read.rank(at, id).map_or(0, |likelier| likelier + 1);
-            writeln!(
-                out,
-                "{log_probability:9.4}  rank {rank:5}  {:?}",
-                tokenizer.decode(&[id])?
-            )?;
-        }
+        write!(out, "\n{text}\n{}", read.describe(Some(tokenizer)))?;
     }
     Ok(())
-}
-
-/// What is changed inside the model.
-fn edits(options: &Options, model: &Model) -> Result<Interventions, Box<dyn Error>> {
-    let list: Vec<Intervention> = match &options.edits {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => Vec::new(),
-    };
-    Ok(Interventions::new(model.info(), list)?)
 }
 
 fn inputs(
@@ -216,9 +140,8 @@ fn inputs(
     if let Some(path) = &options.inputs {
         return Ok(read_inputs(path)?);
     }
-    let Some(tokenizer) = tokenizer else {
-        return Err(format!("{}: no tokenizer: give --inputs", options.model.display()).into());
-    };
+    let missing = || format!("{}: no tokenizer: give --inputs", options.model.display());
+    let tokenizer = tokenizer.ok_or_else(missing)?;
     if let Some(prefix) = &options.prefix {
         params.prefix = tokenizer.plain_ids(prefix, model.info())?;
     }

@@ -6,12 +6,7 @@
 //! cargo run --release --example plane -- --capture my-capture --method '{"attention": {"share": 0.7}}' --scale balance
 //! ```
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::exit,
-    reason = "a command-line program"
-)]
+#![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
@@ -137,16 +132,15 @@ fn open(options: &Options, terminal: &Terminal) -> Result<Capture, Box<dyn Error
     if let Some(folder) = &options.capture {
         return Ok(Capture::open(folder)?);
     }
-    let sentences = || embedded::sentences().map(str::to_owned).collect::<Vec<_>>();
     let checkpoint = match (&options.model, &options.embedded) {
         (Some(folder), _) => Checkpoint::open(folder)?,
         (None, name) => embedded::find(name.as_deref().unwrap_or("text-encoder"))
             .ok_or("no embedded model of this name")?
             .checkpoint()?,
     };
-    let lines = match &options.text {
+    let lines: Vec<String> = match &options.text {
         Some(file) => std::fs::read_to_string(file)?.lines().map(str::to_owned).collect(),
-        None => sentences(),
+        None => embedded::sentences().map(str::to_owned).collect(),
     };
     let images = embedded::IMAGES.iter().map(Into::into).collect();
     let data = Data::TextOrImages(Box::new(Data::lines(lines)), Box::new(Data::Images(images)));

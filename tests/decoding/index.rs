@@ -21,7 +21,7 @@ use attn_sdk::{
 
 use crate::{dates, decoded, pairs};
 
-fn some_pairs(count: usize) -> Pairs {
+pub(crate) fn some_pairs(count: usize) -> Pairs {
     let pair = |(line, (source, target)): (usize, (&str, &str))| Pair {
         line,
         source: source.into(),
@@ -37,7 +37,12 @@ fn fingerprint() -> Fingerprint {
     Fingerprint::of(&embedded::DATES.checkpoint().unwrap()).unwrap()
 }
 
-fn build(folder: &Path, pairs: &Pairs, params: &IndexParams, progress: &dyn Progress) -> Result<StateIndex, Error> {
+pub(crate) fn build(
+    folder: &Path,
+    pairs: &Pairs,
+    params: &IndexParams,
+    progress: &dyn Progress,
+) -> Result<StateIndex, Error> {
     let decoder = dates();
     StateIndex::build(
         &decoder,
@@ -51,7 +56,7 @@ fn build(folder: &Path, pairs: &Pairs, params: &IndexParams, progress: &dyn Prog
 }
 
 /// A map that is quick to fit.
-fn quick() -> IndexParams {
+pub(crate) fn quick() -> IndexParams {
     IndexParams {
         map_states: 240,
         ..IndexParams::default()

@@ -11,6 +11,8 @@
 )]
 
 mod blame;
+#[cfg(unix)]
+mod crash;
 mod families;
 mod index;
 mod search;

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, clippy::exit, reason = "for command-line programs")]
 
 mod npy;
+mod search;
 
 use std::{
     collections::HashMap,
@@ -20,6 +21,19 @@ use std::{
 
 use attn_sdk::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
+
+pub use search::SearchArgs;
+
+/// What a file in JSON says.
+///
+/// # Errors
+/// A file that cannot be read, or says something else, with its path.
+pub fn read_json<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, String> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
 
 /// One bar per stage on stderr, and Ctrl-C turned into a cancellation. A second Ctrl-C ends the program.
 pub struct Terminal {

@@ -1,5 +1,7 @@
 //! What is fed, with its whole inputs.
 
+mod concepts;
+mod decoding;
 mod models;
 mod pieces;
 mod sounds;
@@ -47,7 +49,7 @@ impl Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 17] = [
+pub static TARGETS: [Target; 20] = [
     Target::new("config", models::config, models::configs),
     Target::new("tokenizer", models::tokenizer, models::tokenizers),
     Target::new("pieces", pieces::pieces, pieces::all_pieces),
@@ -63,6 +65,9 @@ pub static TARGETS: [Target; 17] = [
     Target::new("view", views::view, views::views),
     Target::new("tables", text::tables, text::all_tables),
     Target::new("conllu", text::conllu, text::all_conllu),
+    Target::new("concepts", concepts::concepts, concepts::all_concepts),
+    Target::new("runs", decoding::runs, decoding::all_runs),
+    Target::new("states", decoding::states, decoding::all_states),
     Target::new("log", training::log, training::logs),
     Target::new("parquet", training::parquet, training::parquet_files),
 ];

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Files by name.
-type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 fn form(name: &str) -> Form {
     match Path::new(name).extension().and_then(|ending| ending.to_str()) {
@@ -33,7 +33,7 @@ fn form(name: &str) -> Form {
 }
 
 /// A seed per file; the choice is its place.
-fn seeds(files: &Files, of: impl Fn(&str) -> bool) -> Vec<Seed> {
+pub(super) fn seeds(files: &Files, of: impl Fn(&str) -> bool) -> Vec<Seed> {
     let files = files.iter().enumerate().filter(|(_, (name, _))| of(name));
     let seed = |(choice, (name, bytes)): (usize, &(String, Vec<u8>))| Seed {
         choice: choice as u8,
@@ -43,12 +43,18 @@ fn seeds(files: &Files, of: impl Fn(&str) -> bool) -> Vec<Seed> {
     files.map(seed).collect()
 }
 
-/// A folder that is gone with the value, with these files, one of them replaced.
-fn folder(files: &Files, choice: u8, bytes: &[u8]) -> tempfile::TempDir {
+/// The files, the one that the choice means with other bytes.
+pub(super) fn replaced(files: &Files, choice: u8, bytes: &[u8]) -> Files {
+    let mut files = files.clone();
+    let at = usize::from(choice) % files.len();
+    files[at].1 = bytes.to_vec();
+    files
+}
+
+/// A folder that is gone with the value, with these files.
+pub(super) fn folder(files: &Files) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let replaced = usize::from(choice) % files.len();
-    for (at, (name, whole)) in files.iter().enumerate() {
-        let bytes = if at == replaced { bytes } else { whole };
+    for (name, bytes) in files {
         fs::write(folder.path().join(name), bytes).unwrap();
     }
     folder
@@ -77,7 +83,7 @@ pub(super) fn capture(data: &[u8]) {
     let Some((choice, bytes)) = data.split_first() else {
         return;
     };
-    let folder = folder(finished(), *choice, bytes);
+    let folder = folder(&replaced(finished(), *choice, bytes));
     let Ok(capture) = Capture::open(folder.path()) else {
         return;
     };
@@ -118,7 +124,7 @@ pub(super) fn journal(data: &[u8]) {
     let Some((choice, bytes)) = data.split_first() else {
         return;
     };
-    let folder = folder(interrupted(), *choice, bytes);
+    let folder = folder(&replaced(interrupted(), *choice, bytes));
     let Ok(writer) = CaptureWriter::create(folder.path(), fixtures::plan()) else {
         return;
     };
@@ -140,8 +146,7 @@ pub(super) fn journals() -> Vec<Seed> {
 fn kept() -> &'static (Files, Files) {
     static KEPT: OnceLock<(Files, Files)> = OnceLock::new();
     KEPT.get_or_init(|| {
-        let folder = folder(finished(), u8::MAX, &[]);
-        restore(folder.path());
+        let folder = folder(finished());
         let capture = Capture::open(folder.path()).unwrap();
         let cache = AtlasCache::beside(&capture).unwrap().unwrap();
         project(capture, &cache).unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Fate, Generated};
+use super::{Fate, Generated, TeacherForced};
 use crate::{Result, Tokenizer};
 
 /// The text of a sequence that is being generated. What a token adds may depend on the tokens before: a space, an accent whose
@@ -57,6 +57,20 @@ fn text(tokens: &[u32], tokenizer: Option<&Tokenizer>) -> String {
     tokenizer
         .and_then(|tokenizer| tokenizer.decode(tokens).ok())
         .unwrap_or_else(ids)
+}
+
+impl TeacherForced {
+    /// A line for each token of the text: its log-probability, its rank from 1, and the token. Without a tokenizer, tokens are
+    /// their ids.
+    pub fn describe(&self, tokenizer: Option<&Tokenizer>) -> String {
+        let mut lines = String::new();
+        for (at, (&token, log_probability)) in self.tokens().iter().zip(self.text()).enumerate() {
+            let rank = self.rank(at, token).map_or(0, |likelier| likelier + 1);
+            let token = text(&[token], tokenizer);
+            lines += &format!("{log_probability:9.4}  rank {rank:5}  {token:?}\n");
+        }
+        lines
+    }
 }
 
 impl Generated {
