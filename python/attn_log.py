@@ -19,15 +19,20 @@ The trainer of Hugging Face:
 
     trainer = Trainer(..., callbacks=[trainer_callback("run/log.jsonl", train_dataset, collator, id_column="id")])
 
+A model that writes text:
+
+    callback = trainer_callback("run/log.jsonl", train_dataset, collator, text_column="source", gold_column="target")
+
 Predictions belong to the weights at the end of an epoch, in evaluation mode. Those gathered while an epoch trains come from different
 weights.
 """
 
 import contextlib
 import json
+import math
 import os
 
-__all__ = ["AttnLog", "evaluation", "trainer_callback"]
+__all__ = ["AttnLog", "evaluation", "gold_log_probabilities", "trainer_callback"]
 
 
 def _plain(value):
@@ -127,7 +132,8 @@ class AttnLog:
         - regression: `prediction` `[example]` and `gold` a number; or both `[example, number]`;
         - tokens: `logits` `[example, token, class]` as a list of rows per example without padding, `gold` `[example, token]` with -100
           for tokens that do not count;
-        - generation: `log_probability` `[example]`, the mean over tokens of the gold text's log-probability; `prediction` the text.
+        - generation: `log_probability` `[example]`, the mean over tokens of the gold text's log-probability, or a list of them
+          (`gold_log_probabilities`); `prediction` the text.
         """
         if epoch is None and step is None:
             raise ValueError("expected an epoch or a step, found neither")
@@ -184,10 +190,44 @@ def evaluation(model):
             module.training = mode
 
 
-def trainer_callback(path, dataset, collator, id_column="id", text_column=None, split="train", batch_size=64, **options):
-    """A callback for the trainer of Hugging Face: logs the logits of every example of `dataset` at the end of each epoch.
+def gold_log_probabilities(logits, labels, shift):
+    """The log-probability of each token that counts, a list per example: `logits` `[example, token, vocabulary]`, `labels` `[example,
+    token]` with -100 for tokens that do not count. With `shift` the logits of a token say the next one, as in a decoder-only model;
+    without it they say the label at their own place, as in an encoder-decoder."""
+    if hasattr(logits, "log_softmax"):
+        # On the tensor's own device, and only what is asked for leaves it.
+        labels = labels.to(logits.device)
+        if shift:
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        scores = logits.float().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        pairs = zip(_plain(scores), _plain(labels))
+        return [[score for score, label in zip(*row) if label >= 0] for row in pairs]
 
-    `collator` is the trainer's. Rows need `labels` (or `label`) and `id_column`; further options are those of `AttnLog`.
+    def score(row, label):
+        largest = max(row)
+        return row[label] - largest - math.log(sum(math.exp(value - largest) for value in row))
+
+    found = []
+    for rows, own in zip(_plain(logits), _plain(labels)):
+        pairs = zip(rows, own[1:]) if shift else zip(rows, own)
+        found.append([score(row, label) for row, label in pairs if label >= 0])
+    return found
+
+
+def _writes_text(config):
+    """Whether a model writes text, by the names of its classes."""
+    heads = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "MTModel")
+    return any(name.endswith(heads) for name in getattr(config, "architectures", None) or [])
+
+
+def trainer_callback(
+    path, dataset, collator, id_column="id", text_column=None, gold_column=None, split="train", batch_size=64, **options
+):
+    """A callback for the trainer of Hugging Face: logs every example of `dataset` at the end of each epoch. Of a model that writes text
+    it logs the log-probabilities of the gold tokens, of any other the logits.
+
+    `collator` is the trainer's. Rows need `id_column` and `labels` (or `label`). The gold answer is that, or what `gold_column` holds: a
+    model that writes text needs one, the text itself. Further options are those of `AttnLog`.
     """
     import torch
     from transformers import TrainerCallback
@@ -195,17 +235,27 @@ def trainer_callback(path, dataset, collator, id_column="id", text_column=None, 
     def value(row, *names):
         return next((row[name] for name in names if name in row), None)
 
+    def answers(rows):
+        return [row[gold_column] if gold_column else _plain(value(row, "labels", "label")) for row in rows]
+
+    def writes(model):
+        return options.get("task", "generation") == "generation" and _writes_text(model.config)
+
     class AttnCallback(TrainerCallback):
         def on_train_begin(self, args, state, control, model=None, **_):
             if not state.is_world_process_zero:
                 return
-            labels = options.pop("labels", None)
-            if labels is None and getattr(model.config, "id2label", None):
-                labels = [model.config.id2label[at] for at in sorted(model.config.id2label)]
-            self.log = AttnLog(path, labels=labels, epochs=int(args.num_train_epochs), **options)
+            own = dict(options)
+            if writes(model):
+                if gold_column is None:
+                    raise ValueError("expected gold_column, the column of the text to write, found none")
+                own["task"] = "generation"
+            elif "labels" not in own and getattr(model.config, "id2label", None):
+                own["labels"] = [model.config.id2label[at] for at in sorted(model.config.id2label)]
+            self.log = AttnLog(path, epochs=int(args.num_train_epochs), **own)
             rows = [dataset[at] for at in range(len(dataset))]
             texts = [row[text_column] for row in rows] if text_column else None
-            self.log.examples([row[id_column] for row in rows], [value(row, "labels", "label") for row in rows], texts, split)
+            self.log.examples([row[id_column] for row in rows], answers(rows), texts, split)
 
         def on_epoch_end(self, args, state, control, model=None, **_):
             if not state.is_world_process_zero:
@@ -213,24 +263,20 @@ def trainer_callback(path, dataset, collator, id_column="id", text_column=None, 
             with evaluation(model):
                 for start in range(0, len(dataset), batch_size):
                     rows = [dataset[at] for at in range(start, min(start + batch_size, len(dataset)))]
+                    others = (id_column, text_column, gold_column)
                     inputs = [
-                        {name: cell for name, cell in row.items() if name not in (id_column, text_column) and not isinstance(cell, str)}
-                        for row in rows
+                        {name: cell for name, cell in row.items() if name not in others and not isinstance(cell, str)} for row in rows
                     ]
                     batch = {name: tensor.to(model.device) for name, tensor in collator(inputs).items() if torch.is_tensor(tensor)}
-                    batch.pop("labels", None)
-                    logits = _plain(model(**batch).logits)
-                    gold = [_plain(value(row, "labels", "label")) for row in rows]
-                    if isinstance(logits[0][0], list):
-                        # A row per token, without the padding of the batch.
-                        logits = [row[: len(labels)] for row, labels in zip(logits, gold)]
-                    one = not isinstance(logits[0][0], list) and len(logits[0]) == 1
-                    if one:
-                        answer = {"prediction": [row[0] for row in logits]}
-                    elif getattr(model.config, "problem_type", None) == "regression":
-                        answer = {"prediction": logits}
+                    gold = answers(rows)
+                    if writes(model):
+                        # An encoder-decoder makes the inputs of its decoder from the labels.
+                        translates = getattr(model.config, "is_encoder_decoder", False)
+                        scores = gold_log_probabilities(model(**batch).logits, batch["labels"], shift=not translates)
+                        answer = {"log_probability": scores}
                     else:
-                        answer = {"logits": logits}
+                        batch.pop("labels", None)
+                        answer = self.answer(_plain(model(**batch).logits), gold, model.config)
                     self.log.predictions(
                         [row[id_column] for row in rows],
                         gold,
@@ -238,6 +284,16 @@ def trainer_callback(path, dataset, collator, id_column="id", text_column=None, 
                         epoch=round(state.epoch),
                         step=state.global_step,
                     )
+
+        def answer(self, logits, gold, config):
+            if isinstance(logits[0][0], list):
+                # A row per token, without the padding of the batch.
+                return {"logits": [row[: len(labels)] for row, labels in zip(logits, gold)]}
+            if len(logits[0]) == 1:
+                return {"prediction": [row[0] for row in logits]}
+            if getattr(config, "problem_type", None) == "regression":
+                return {"prediction": logits}
+            return {"logits": logits}
 
         def on_save(self, args, state, control, **_):
             if state.is_world_process_zero:

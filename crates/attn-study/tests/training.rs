@@ -313,6 +313,93 @@ log.predictions(['0', '1'], logits=[[1.0, 0.0], [0.0, 1.0]], epoch=3)
     );
 }
 
+/// What the callback needs of PyTorch and of the trainer's library, with NumPy.
+const TRAINER: &str = "
+import types
+import numpy as np
+
+class Tensor(np.ndarray):
+    def to(self, device):
+        return self
+
+def tensor(rows):
+    return np.array(rows).view(Tensor)
+
+torch = types.ModuleType('torch')
+torch.is_tensor = lambda value: isinstance(value, Tensor)
+import contextlib
+torch.no_grad = contextlib.nullcontext
+transformers = types.ModuleType('transformers')
+transformers.TrainerCallback = object
+sys.modules['torch'], sys.modules['transformers'] = torch, transformers
+
+class Model:
+    device = None
+    def __init__(self, logits, **config):
+        self.logits, self.config = logits, types.SimpleNamespace(**config)
+    def modules(self):
+        return []
+    def eval(self):
+        pass
+    def __call__(self, **batch):
+        return types.SimpleNamespace(logits=tensor(self.logits))
+
+def train(path, rows, model, **options):
+    from attn_log import trainer_callback
+    def collator(inputs):
+        width = max(len(row['labels']) for row in inputs)
+        padded = [list(row['labels']) + [-100] * (width - len(row['labels'])) for row in inputs]
+        return {'labels': tensor(padded), 'note': 'no tensor'}
+    callback = trainer_callback(path, rows, collator, **options)
+    args = types.SimpleNamespace(num_train_epochs=1, output_dir='.')
+    state = types.SimpleNamespace(is_world_process_zero=True, epoch=1.0, global_step=7)
+    callback.on_train_begin(args, state, None, model=model)
+    callback.on_epoch_end(args, state, None, model=model)
+";
+
+#[test]
+fn the_trainer_of_a_model_that_writes_logs_its_gold_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let [causal, translated] = ["causal", "translated"].map(|name| folder.path().join(name));
+    // Of a vocabulary of three; all probabilities are shares of ten.
+    let script = format!(
+        "{TRAINER}
+share = lambda *shares: [float(np.log(share / 10)) for share in shares]
+logits = [[share(1, 1, 8), share(2, 3, 5), share(1, 8, 1)], [share(4, 4, 2), share(5, 4, 1), share(1, 1, 8)]]
+rows = [{{'id': 'a', 'source': 's', 'target': 't', 'labels': [0, 2, 1]}}, {{'id': 'b', 'source': 's', 'target': 'u', 'labels': [1, 0]}}]
+columns = dict(text_column='source', gold_column='target')
+train(sys.argv[2] + '/log.jsonl', rows, Model(logits, architectures=['GPT2LMHeadModel']), **columns)
+train(sys.argv[3] + '/log.jsonl', rows, Model(logits, architectures=['MarianMTModel'], is_encoder_decoder=True), **columns)
+try:
+    train(sys.argv[3] + '/other.jsonl', rows, Model(logits, architectures=['T5ForConditionalGeneration']))
+    raise SystemExit('expected an error')
+except ValueError as error:
+    assert 'gold_column' in str(error), error
+"
+    );
+    if !python(&script, &[&causal, &translated]) {
+        return;
+    }
+    // The token at a place is said by the one before it, or in an encoder-decoder at its own place.
+    for (path, expected) in [
+        (causal, [[0.8_f64, 0.3].as_slice(), &[0.4]]),
+        (translated, [&[0.1, 0.5, 0.8], &[0.4, 0.5]]),
+    ] {
+        let training = open(&path);
+        let log = training.log();
+        assert_eq!((log.task(), log.predictions()), (Some(Task::Generation), 2));
+        assert_eq!(log.examples()[1].text.as_deref(), Some("s"));
+        for (example, shares) in expected.iter().enumerate() {
+            let mean = shares.iter().map(|share| share.ln()).sum::<f64>() / shares.len() as f64;
+            let (_, outcome) = log.outcomes(example).next().unwrap();
+            assert!(
+                (f64::from(outcome.gold) - mean.exp()).abs() < 1e-5,
+                "{example}: {outcome:?}"
+            );
+        }
+    }
+}
+
 fn line(id: &str, epoch: usize, gold: f64) -> String {
     let other = 1.0 - gold;
     format!(
