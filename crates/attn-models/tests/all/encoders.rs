@@ -132,6 +132,7 @@ fn classifiers_of_tokens_read_each_last_state() {
         ("albert", "AlbertForTokenClassification"),
         ("mpnet", "MPNetForTokenClassification"),
         ("deberta-v2", "DebertaV2ForTokenClassification"),
+        ("nomic_bert", "NomicBertForTokenClassification"),
     ] {
         let mut options = json!({"architectures": [class], "id2label": {"0": "O", "1": "PER", "2": "LOC"}});
         if family == "deberta-v2" {
@@ -149,6 +150,23 @@ fn classifiers_of_tokens_read_each_last_state() {
         for (state, found) in rows(&output.last_hidden).iter().zip(rows(&logits)) {
             close(&found, &loud.affine("classifier", state));
         }
+    }
+}
+
+/// ModernBERT has one more layer between the states and the classes, with the norm of the model.
+#[test]
+fn a_modern_classifier_of_tokens_has_a_layer_of_its_own() {
+    let options = json!({"architectures": ["ModernBertForTokenClassification"],
+        "id2label": {"0": "O", "1": "PER", "2": "LOC"}, "norm_eps": 1e-3});
+    let loud = loud(&tiny("modernbert", options));
+    assert_eq!(loud.model.token_labels(), ["O", "PER", "LOC"]);
+    assert!(loud.model.labels().is_empty());
+    let (output, _) = run(&loud.model, &ids(&[&[3, 2, 4]]));
+    let table = rows(loud.variable("head.dense.weight"));
+    for (state, found) in rows(&output.last_hidden).iter().zip(rows(&output.logits.unwrap())) {
+        let dense: Vec<f64> = table.iter().map(|row| dot(row, state)).collect();
+        let inner = loud.layer_norm("head.norm", &map(dense, gelu), 1e-3);
+        close(&found, &loud.affine("classifier", &inner));
     }
 }
 

@@ -6,7 +6,7 @@
 //! | checkpoint | architecture |
 //! |---|---|
 //! | answerdotai/ModernBERT-base, ModernBERT-large | `ModernBertForMaskedLM` |
-//! | fine-tuned classifiers | `ModernBertForSequenceClassification` |
+//! | fine-tuned classifiers, of texts and of tokens | `ModernBertForSequenceClassification`, `ModernBertForTokenClassification` |
 //! | nomic-ai/modernbert-embed-base, Alibaba-NLP/gte-modernbert-base | `ModernBertModel` |
 
 use attn_core::{
@@ -53,6 +53,8 @@ enum Head {
         prediction: Prediction,
         classifier: Linear,
     },
+    /// The class of each token: `[batch, tokens, classes]`.
+    Tokens(Prediction, Linear),
 }
 
 struct ModernBert {
@@ -241,6 +243,17 @@ fn head(config: &Config, weights: &Weights, words: &Embedding, sizes: &Sizes) ->
                 None => (Head::None, Vec::new()),
             }
         }
+        Some("ModernBertForTokenClassification") => {
+            let labels = config.labels()?;
+            let load = || -> Result<Head> {
+                let classifier = Linear::load(&weights.at("classifier"), hidden, labels.len(), true)?;
+                Ok(Head::Tokens(prediction()?, classifier))
+            };
+            match weights.optional("classifier", load)? {
+                Some(head) => (head, labels),
+                None => (Head::None, Vec::new()),
+            }
+        }
         _ => (Head::None, Vec::new()),
     })
 }
@@ -257,7 +270,7 @@ impl Head {
     fn logits(&self, x: &Tensor, padding: Option<&Padding>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         Ok(match self {
             Self::None => None,
-            Self::Words(prediction, map) => Some(map.forward(&prediction.forward(x, pass)?, pass)?),
+            Self::Words(prediction, map) | Self::Tokens(prediction, map) => Some(map.forward(&prediction.forward(x, pass)?, pass)?),
             Self::Class {
                 mean,
                 prediction,
@@ -293,7 +306,17 @@ impl Network for ModernBert {
     }
 
     fn labels(&self) -> &[String] {
-        &self.labels
+        match self.head {
+            Head::Tokens(..) => &[],
+            _ => &self.labels,
+        }
+    }
+
+    fn token_labels(&self) -> &[String] {
+        match self.head {
+            Head::Tokens(..) => &self.labels,
+            _ => &[],
+        }
     }
 
     fn forward(&self, inputs: &Inputs, pass: &mut Pass<'_>) -> Result<Output> {

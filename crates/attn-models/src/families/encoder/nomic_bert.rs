@@ -6,7 +6,7 @@
 //! |---|---|
 //! | nomic-ai/nomic-embed-text-v1, nomic-embed-text-v1.5 | `NomicBertModel` |
 //! | nomic-ai/nomic-bert-2048 | `NomicBertForPreTraining` |
-//! | masked words, classifiers | `NomicBertForMaskedLM`, `NomicBertForSequenceClassification` |
+//! | masked words; classifiers of texts, of tokens | `NomicBertForMaskedLM`; `NomicBertForSequenceClassification`, `NomicBertForTokenClassification` |
 //!
 //! Released files spell their options as GPT-2 does, newer ones as BERT does. The mixture of experts of
 //! nomic-ai/nomic-embed-text-v2-moe is not implemented.
@@ -138,6 +138,7 @@ pub(crate) fn build(config: &Config, name: &str, weights: &Weights) -> Result<Bo
                 None => (Head::None, Vec::new()),
             }
         }
+        Some("NomicBertForTokenClassification") => Head::tokens(config, weights, hidden)?,
         _ => {
             if root.has("pooler.dense.weight") {
                 pooled = weights.optional("pooler", pooler)?;
