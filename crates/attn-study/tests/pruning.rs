@@ -19,7 +19,7 @@ use attn_models::{
 use attn_study::{
     Error,
     attn_core::{Attention, HeadId, Sequence, Side},
-    change::{ChangeStudy, Snapshot, flipped, layer_similarity, scale_steps, weight_changes},
+    change::{ChangeStudy, Snapshot, TENTHS, flipped, layer_similarity, scale_steps, weight_changes},
     explain::{ExplainParams, Method, attention_rows, explain},
     pruning::{
         Ablate, Curve, HeadStudy, LabeledExample, LabeledSet, Labels, PruningParams, Score, Smallest, evaluate, greedy,
@@ -569,6 +569,69 @@ fn changes_between_a_model_and_itself_are_nothing() {
         scale_steps(&last.checkpoint, &set, &[0.5], &params(), &()),
         Err(Error::Models(_))
     ));
+}
+
+/// A model in a folder, and an adapter of it in another, whose changes of queries and values are made from a seed.
+fn with_adapter(folder: &std::path::Path, seed: f32) -> Checkpoint {
+    let base = folder.join("base");
+    std::fs::create_dir_all(&base).unwrap();
+    for (name, bytes) in [
+        ("config.json", SENTIMENT.config),
+        ("model.safetensors", SENTIMENT.weights),
+        ("tokenizer.json", SENTIMENT.tokenizer.unwrap()),
+    ] {
+        std::fs::write(base.join(name), bytes).unwrap();
+    }
+    let adapter = folder.join("adapter");
+    std::fs::create_dir_all(&adapter).unwrap();
+    let config = r#"{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["query", "value"],
+        "base_model_name_or_path": "../base", "bias": "none"}"#;
+    std::fs::write(adapter.join("adapter_config.json"), config).unwrap();
+    let mut tensors = std::collections::BTreeMap::new();
+    for layer in 0..4 {
+        for module in ["query", "value"] {
+            let name = format!("base_model.model.bert.encoder.layer.{layer}.attention.self.{module}");
+            for (part, shape) in [("lora_A", (2, 128)), ("lora_B", (128, 2))] {
+                let values = (0..256).map(|at| 0.2 * (seed + (at * 7 + layer) as f32).sin());
+                let values = Tensor::from_vec(values.collect::<Vec<f32>>(), shape, &attn_models::candle::Device::Cpu);
+                tensors.insert(format!("{name}.{part}.weight"), values.unwrap());
+            }
+        }
+    }
+    attn_models::record::write_tensors(adapter.join("adapter_model.safetensors"), &tensors).unwrap();
+    Checkpoint::open(adapter).unwrap()
+}
+
+#[test]
+fn the_curve_of_an_adapter_leads_from_the_model_without_it_to_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapted = with_adapter(folder.path(), 0.3);
+    let [plain, whole] = [SENTIMENT.checkpoint().unwrap(), adapted.clone()].map(|checkpoint| {
+        let capturer = Capturer::load(&checkpoint).unwrap();
+        evaluate(&capturer, &sentiment_set(&capturer), &BTreeSet::new(), &params(), &()).unwrap()
+    });
+    let capturer = Capturer::load(&adapted).unwrap();
+    let steps = scale_steps(&adapted, &sentiment_set(&capturer), &TENTHS, &params(), &()).unwrap();
+    assert_eq!(steps.iter().map(|step| step.scale).collect::<Vec<_>>(), TENTHS);
+    let [first, last] = [steps[0], steps[10]];
+    assert!(
+        (first.loss - plain.loss).abs() < 1e-6 && first.metric == plain.metric,
+        "{first:?}, {plain:?}"
+    );
+    assert!(
+        (last.loss - whole.loss).abs() < 1e-6 && last.metric == whole.metric,
+        "{last:?}, {whole:?}"
+    );
+    assert!((first.loss - last.loss).abs() > 0.01, "{first:?}, {last:?}");
+    // What the adapter changed is what the weights say.
+    let [before, after] = [SENTIMENT.checkpoint().unwrap(), adapted].map(|found| Snapshot::open(found).unwrap());
+    let changes = weight_changes(&before, &after, &()).unwrap();
+    for tensor in &changes.tensors {
+        let changed = ["query.weight", "value.weight"]
+            .iter()
+            .any(|module| tensor.name.ends_with(module));
+        assert_eq!(tensor.relative > 0.0, changed, "{tensor:?}");
+    }
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(crate) fn write(
             Err(error) => report.notes.push(error.to_string()),
         }
     }
-    let sections = sections::of(training, options.sample(), progress)?;
+    let sections = sections::of(training, options, progress)?;
     plots.extend(sections.plots);
     let (mut exporter, view, mut failures) = (Exporter::default(), options.view(), Vec::new());
     for (name, table) in &sections.tables {

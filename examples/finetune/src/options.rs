@@ -7,6 +7,7 @@ use attn_sdk::{
     analyze::training::{LogReader, Moment},
     core::Limits,
     embedded,
+    models::Checkpoint,
     render::{Theme, ViewState, state::Shared},
     study::training::{RunCheckpoint, RunPaths, Training, TrainingRun},
 };
@@ -31,6 +32,13 @@ pub(crate) struct Options {
     /// Examples by id, as .jsonl, .json, .csv, .tsv or (feature `parquet`) .parquet: their texts and attributes
     #[arg(long, value_name = "FILE")]
     pub(crate) examples: Option<PathBuf>,
+    /// What the training is compared with: the name of a checkpoint of the run (`epoch 2`), or the folder, GGUF file or hub name of any
+    /// model [default: the first checkpoint]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) before: Option<String>,
+    /// What is measured and compared, named as for --before [default: the last checkpoint]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) after: Option<String>,
     /// Output folder of the report, tables and plots [default: a window, or out/finetune without a display]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -98,6 +106,21 @@ impl Options {
             ..Shared::default()
         })
     }
+}
+
+/// The checkpoint of a run by its name, or any other model; without a name the one at a place.
+pub(crate) fn named(training: &Training, name: Option<&str>, default: usize) -> Result<Checkpoint, Box<dyn Error>> {
+    let all = training.checkpoints();
+    let Some(name) = name else {
+        return Ok(all.get(default).ok_or("the run has no checkpoint")?.open()?);
+    };
+    if let Some(found) = all.iter().find(|checkpoint| checkpoint.name == name) {
+        return Ok(found.open()?);
+    }
+    Checkpoint::open(name).map_err(|error| {
+        let names: Vec<&str> = all.iter().map(|checkpoint| checkpoint.name.as_str()).collect();
+        format!("{error}; the checkpoints of the run are: {}", names.join(", ")).into()
+    })
 }
 
 /// The fine-tuning that is part of the program.

@@ -7,7 +7,7 @@ use attn_sdk::{
     core::table::Table,
     models::attribute::Target,
     study::{
-        change::{ChangeStudy, Snapshot},
+        change::{ChangeStudy, Snapshot, TENTHS, scale_plot, scale_steps},
         explain::{ExplainParams, Explanation, explain},
         pruning::{HeadStudy, Labels},
         training::Training,
@@ -17,12 +17,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     files::Named,
-    options::Sample,
-    views::model::{Loaded, load, params},
+    options::{Options, Sample, named},
+    views::{
+        compare::MOST as COMPARED,
+        model::{Loaded, params, with_examples},
+    },
 };
-
-/// Most examples that the first and the last checkpoint are compared on.
-const COMPARED: usize = 120;
 
 /// Sections of the report with their plots and tables.
 pub(crate) struct Sections {
@@ -34,15 +34,19 @@ pub(crate) struct Sections {
     pub(crate) json: Map<String, Value>,
 }
 
-/// Measures the last checkpoint of a run and compares it with the first. A run without checkpoints has no sections, and a note
-/// says so.
-pub(crate) fn of(training: &Training, sample: Sample, progress: &dyn Progress) -> Result<Sections, Box<dyn Error>> {
+/// Measures the last checkpoint of a run, or what the options name, and compares it with the first. Without a checkpoint there are no
+/// sections, and a note says so.
+pub(crate) fn of(training: &Training, options: &Options, progress: &dyn Progress) -> Result<Sections, Box<dyn Error>> {
+    let sample = options.sample();
     let mut sections = Sections::new(sample);
-    let Some(last) = training.checkpoints().len().checked_sub(1) else {
+    let last = training.checkpoints().len().saturating_sub(1);
+    if training.checkpoints().is_empty() && options.after.is_none() {
         sections.note("no heads: the run has no checkpoint");
         return Ok(sections);
-    };
-    let loaded = match load(training, last, sample) {
+    }
+    let after = named(training, options.after.as_deref(), last);
+    let after = after.and_then(|checkpoint| Ok(Snapshot::open(checkpoint)?));
+    let loaded = match after.and_then(|after| with_examples(training, after, last, sample)) {
         Ok(loaded) => loaded,
         Err(error) => {
             sections.note(&format!("no heads: {error}"));
@@ -53,9 +57,13 @@ pub(crate) fn of(training: &Training, sample: Sample, progress: &dyn Progress) -
     sections.or_note("heads", found)?;
     let found = sections.example(&loaded, progress);
     sections.or_note("explanation", found)?;
-    if last > 0 {
-        let found = sections.changes(training, &loaded, progress);
+    if last > 0 || options.before.is_some() {
+        let found = sections.changes(training, options.before.as_deref(), &loaded, progress);
         sections.or_note("comparison", found)?;
+    }
+    if loaded.snapshot.checkpoint.adapter_scale().is_some() {
+        let found = sections.adapter(&loaded, progress);
+        sections.or_note("adapter", found)?;
     }
     Ok(sections)
 }
@@ -150,13 +158,12 @@ impl Sections {
     fn changes(
         &mut self,
         training: &Training,
+        before: Option<&str>,
         loaded: &Loaded,
         progress: &dyn Progress,
     ) -> Result<(), attn_sdk::Error> {
-        let Some(first) = training.checkpoints().first() else {
-            return Ok(());
-        };
-        let before = match first.open().and_then(Snapshot::open) {
+        let before = named(training, before, 0);
+        let before = match before.and_then(|checkpoint| Ok(Snapshot::open(checkpoint)?)) {
             Ok(before) => before,
             Err(error) => {
                 self.note(&format!("no comparison: {error}"));
@@ -169,6 +176,22 @@ impl Sections {
         self.tables.extend(study.tables());
         self.markdown.push_str(&study.markdown());
         self.json.insert("changes".into(), study.json());
+        Ok(())
+    }
+
+    /// How much of its adapter the model needs.
+    fn adapter(&mut self, loaded: &Loaded, progress: &dyn Progress) -> Result<(), attn_sdk::Error> {
+        let set = loaded.set.sample(COMPARED, self.sample.seed);
+        let checkpoint = &loaded.snapshot.checkpoint;
+        let steps = scale_steps(checkpoint, &set, &TENTHS, &params(self.sample), progress)?;
+        self.markdown
+            .push_str("\n## Adapter\n\n| scale | metric | loss |\n|---|---|---|\n");
+        for step in &steps {
+            let metric = step.kind.text(step.metric);
+            let _ = writeln!(self.markdown, "| {} | {metric} | {:.4} |", step.scale, step.loss);
+        }
+        self.plots.push(("adapter-scale".into(), Box::new(scale_plot(&steps))));
+        self.json.insert("adapter".into(), json!(steps));
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use attn_sdk::{
 use eframe::egui::{CentralPanel, Context, Frame, Label, Panel, RichText, ScrollArea, Ui, ViewportBuilder};
 
 use crate::{
-    options::{self, OUT, Options, Sample},
+    options::{self, OUT, Options},
     sides,
     views::{self, Session, View, model::Loaded},
 };
@@ -73,13 +73,13 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
         let (paths, view) = (options.paths(), options.view());
         look(&jobs, paths.map(|paths| TrainingRun::new(paths, Limits::default())));
         Ok(Box::new(Window {
-            views: views::all(&state),
+            views: views::all(&state, &options),
             state,
             shown: 0,
             session: None,
             jobs: Some(jobs),
             view: Some(view),
-            sample: options.sample(),
+            options,
             failure: None,
             exports: Exports::new(OUT),
             list: sides::List::default(),
@@ -129,7 +129,7 @@ pub(crate) struct Window {
     /// Until the session has them.
     jobs: Option<Jobs<News>>,
     view: Option<attn_sdk::render::ViewState>,
-    sample: Sample,
+    options: Options,
     failure: Option<String>,
     pub(crate) exports: Exports,
     list: sides::List,
@@ -216,7 +216,7 @@ impl Window {
                     session.select([]);
                     session.example = None;
                     session.first = views::names(&session.training);
-                    self.views = views::all(&self.state);
+                    self.views = views::all(&self.state, &self.options);
                 }
                 if params != *session.training.params() {
                     session.training.set_params(params);
@@ -237,7 +237,7 @@ impl Window {
                     jobs,
                     notes: Notes::default(),
                     news: String::new(),
-                    sample: self.sample,
+                    sample: self.options.sample(),
                     filter: String::new(),
                     filter_failure: None,
                 });
@@ -274,7 +274,9 @@ impl Window {
         let jobs = Jobs::new(context);
         look(&jobs, Some(TrainingRun::new(paths, Limits::default())));
         self.run = None;
-        self.views = views::all(&self.state);
+        // What was named belongs to the run that was left.
+        (self.options.before, self.options.after) = (None, None);
+        self.views = views::all(&self.state, &self.options);
         (self.jobs, self.view, self.failure, self.dialog) = (Some(jobs), view.or(self.view.take()), None, None);
     }
 

@@ -3,11 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     path::Path,
     process::{Command, Output},
 };
 
+use attn_sdk::{
+    embedded::SENTIMENT,
+    models::{
+        candle::{Device, Tensor},
+        record::write_tensors,
+    },
+};
 use serde_json::Value;
 
 fn finetune(out: &Path, arguments: &[&str]) -> Output {
@@ -121,6 +129,92 @@ fn the_embedded_run_gives_every_file() {
     let numbers: Value = serde_json::from_str(&text(&out.join("report.json"))).unwrap();
     assert_eq!(numbers["heads"]["examples"], 6);
     assert!(numbers["heads"]["smallest"]["kept"].is_array() && numbers["changes"]["parts"].is_array());
+}
+
+/// A run of two adapters of one model: `base`, `checkpoint-10`, `checkpoint-20`, and a log of both.
+fn write_adapters(run: &Path) {
+    let base = run.join("base");
+    let write = |folder: &Path, name: &str, bytes: &[u8]| {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    };
+    write(&base, "config.json", SENTIMENT.config);
+    write(&base, "model.safetensors", SENTIMENT.weights);
+    write(&base, "tokenizer.json", SENTIMENT.tokenizer.unwrap());
+    let mut log = String::from("{\"kind\":\"run\",\"labels\":[\"negative\",\"neutral\",\"positive\"]}\n");
+    let texts = [
+        "Rosa loves the beautiful garden.",
+        "A horse eats that carrot.",
+        "Those cats were lazy.",
+        "Leo hates it.",
+    ];
+    for (id, (text, gold)) in texts.iter().zip([2, 1, 0, 0]).enumerate() {
+        let line =
+            serde_json::json!({"kind": "example", "id": id.to_string(), "text": text, "gold": gold, "split": "dev"});
+        writeln!(log, "{line}").unwrap();
+    }
+    for step in [10, 20] {
+        let folder = run.join(format!("checkpoint-{step}"));
+        let config = br#"{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["query"],
+            "base_model_name_or_path": "../base", "bias": "none"}"#;
+        write(&folder, "adapter_config.json", config);
+        let mut tensors = BTreeMap::new();
+        for layer in 0..4 {
+            let name = format!("base_model.model.bert.encoder.layer.{layer}.attention.self.query");
+            for (part, shape) in [("lora_A", (2, 128)), ("lora_B", (128, 2))] {
+                let values: Vec<f32> = (0..256)
+                    .map(|at| 0.01 * step as f32 * ((at * 7 + layer) as f32).sin())
+                    .collect();
+                let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+                tensors.insert(format!("{name}.{part}.weight"), values);
+            }
+        }
+        write_tensors(folder.join("adapter_model.safetensors"), &tensors).unwrap();
+        for id in 0..4 {
+            let line = serde_json::json!({"kind": "prediction", "id": id.to_string(), "step": step,
+                "probabilities": [0.2, 0.3, 0.5]});
+            writeln!(log, "{line}").unwrap();
+        }
+    }
+    write(run, "log.jsonl", log.as_bytes());
+}
+
+#[test]
+fn a_run_of_adapters_is_measured_and_any_two_models_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, out) = (folder.path().join("run"), folder.path().join("out"));
+    write_adapters(&run);
+    let output = finetune(&out, &["--run", run.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    check_plots(&out, &["adapter-scale", "change-weights", "heads-taylor"]);
+    let read = |out: &Path| serde_json::from_str::<Value>(&text(&out.join("report.json"))).unwrap();
+    let report = read(&out);
+    let scales: Vec<f64> = (report["adapter"].as_array().unwrap().iter())
+        .map(|step| step["scale"].as_f64().unwrap())
+        .collect();
+    assert_eq!(scales, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]);
+    let names = |report: &Value| ["before", "after"].map(|side| report["changes"][side].as_str().unwrap().to_owned());
+    assert_eq!(names(&report), ["step 10", "step 20"]);
+    // One of the run by its name, and a model that is none of it.
+    let base = run.join("base");
+    let arguments = [
+        "--run",
+        run.to_str().unwrap(),
+        "--before",
+        base.to_str().unwrap(),
+        "--after",
+        "step 10",
+    ];
+    let output = finetune(&out, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(names(&read(&out)), ["base", "step 10"]);
+    let output = finetune(&out, &["--run", run.to_str().unwrap(), "--before", "step 11"]);
+    assert!(output.status.success(), "{output:?}");
+    let report = text(&out.join("report.md"));
+    assert!(
+        report.contains("the checkpoints of the run are: step 10, step 20"),
+        "{report}"
+    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub use self::{
     attributions::{AttributionChange, attribution_changes, flipped},
     importance::{HeadChange, head_change_table, head_changes},
     plots::change_grid,
-    scale::{ScaleStep, scale_plot, scale_steps},
+    scale::{ScaleStep, TENTHS, scale_plot, scale_steps},
     similarity::{LayerSimilarity, layer_similarity},
     study::ChangeStudy,
     weights::{GroupChange, WeightChanges, weight_changes},

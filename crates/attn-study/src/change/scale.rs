@@ -23,6 +23,9 @@ pub struct ScaleStep {
     pub kind: Metric,
 }
 
+/// Scales of an adapter in steps of a tenth: a curve of [`scale_steps`].
+pub const TENTHS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
 /// How well a model does with each part of its adapter ([`Checkpoint::with_adapter_scale`]).
 ///
 /// # Errors

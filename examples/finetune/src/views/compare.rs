@@ -1,13 +1,13 @@
 //! Two checkpoints, or a checkpoint and any model: what changed most; and how much of an adapter is needed.
 
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use attn_egui::{SceneView, egui_wgpu::RenderState};
 use attn_sdk::{
     models::Checkpoint,
     render::Plot,
     study::{
-        change::{ChangeStudy, ScaleStep, Snapshot, scale_plot, scale_steps},
+        change::{ChangeStudy, ScaleStep, Snapshot, TENTHS, scale_plot, scale_steps},
         pruning::LabeledSet,
         training::Training,
     },
@@ -15,12 +15,10 @@ use attn_sdk::{
 use eframe::egui::{CentralPanel, ComboBox, Frame, Panel, RichText, ScrollArea, Slider, TextEdit, Ui};
 
 use super::{Session, View, model::params};
-use crate::window::News;
+use crate::{options::named, window::News};
 
 /// Most examples that two checkpoints are compared on.
-const MOST: usize = 120;
-/// Scales of an adapter that its curve is measured at.
-const SCALES: usize = 11;
+pub(crate) const MOST: usize = 120;
 
 /// One side of the comparison.
 #[derive(Debug, Clone, Default)]
@@ -34,13 +32,8 @@ struct Choice {
 
 impl Choice {
     fn open(&self, training: &Training) -> Result<Checkpoint, Box<dyn Error>> {
-        let checkpoint = match self.path.trim() {
-            "" => {
-                let there = training.checkpoints().get(self.place);
-                there.ok_or("the run has no checkpoint")?.open()?
-            }
-            path => Checkpoint::open(PathBuf::from(path))?,
-        };
+        let path = Some(self.path.trim()).filter(|path| !path.is_empty());
+        let checkpoint = named(training, path, self.place)?;
         Ok(match checkpoint.adapter_scale() {
             Some(_) => checkpoint.with_adapter_scale(self.scale)?,
             None => checkpoint,
@@ -50,6 +43,8 @@ impl Choice {
 
 pub(crate) struct Compare {
     widget: SceneView,
+    /// What the command line asked for, before and after.
+    asked: [Option<String>; 2],
     choices: Option<[Choice; 2]>,
     found: Option<Arc<ChangeStudy>>,
     scales: Vec<ScaleStep>,
@@ -59,9 +54,10 @@ pub(crate) struct Compare {
 }
 
 impl Compare {
-    pub(crate) fn new(state: &RenderState) -> Self {
+    pub(crate) fn new(state: &RenderState, asked: [Option<String>; 2]) -> Self {
         Self {
             widget: SceneView::new(state, "what changed"),
+            asked,
             choices: None,
             found: None,
             scales: Vec::new(),
@@ -105,14 +101,8 @@ impl Compare {
             let log = training.log();
             let set = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?
                 .sample(sample.most(MOST), sample.seed);
-            let scales: Vec<f64> = (0..SCALES).map(|at| at as f64 / (SCALES - 1) as f64).collect();
-            job.send(News::Scales(scale_steps(
-                &checkpoint,
-                &set,
-                &scales,
-                &params(sample),
-                job,
-            )?));
+            let found = scale_steps(&checkpoint, &set, &TENTHS, &params(sample), job)?;
+            job.send(News::Scales(found));
             Ok(())
         });
     }
@@ -123,12 +113,17 @@ impl Compare {
         ui.add_space(6.0);
         let names = session.checkpoints();
         let last = names.len().saturating_sub(1);
-        let choice = |place| Choice {
-            place,
-            scale: 1.0,
-            ..Choice::default()
+        let asked = &self.asked;
+        let choice = |side: usize, place| {
+            let asked = asked[side].as_ref();
+            let of_run = asked.and_then(|name| names.iter().position(|own| own == name));
+            Choice {
+                place: of_run.unwrap_or(place),
+                path: asked.filter(|_| of_run.is_none()).cloned().unwrap_or_default(),
+                scale: 1.0,
+            }
         };
-        let choices = self.choices.get_or_insert_with(|| [choice(0), choice(last)]);
+        let choices = self.choices.get_or_insert_with(|| [choice(0, 0), choice(1, last)]);
         for (title, choice) in ["before", "after"].into_iter().zip(choices) {
             ui.label(RichText::new(title).strong());
             choice.place = choice.place.min(last);
@@ -139,7 +134,7 @@ impl Compare {
                         ui.selectable_value(&mut choice.place, place, name.as_str());
                     }
                 });
-            ui.add(TextEdit::singleline(&mut choice.path).hint_text("or the folder of any model"));
+            ui.add(TextEdit::singleline(&mut choice.path).hint_text("or the folder or hub name of any model"));
             ui.add(Slider::new(&mut choice.scale, 0.0..=1.0).text("adapter"))
                 .on_hover_text("How much of a LoRA adapter is merged; of no account without one");
         }

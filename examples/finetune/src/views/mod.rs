@@ -1,6 +1,6 @@
 //! The tabs of the window, a file each, and what they share.
 
-mod compare;
+pub(crate) mod compare;
 mod data;
 mod example;
 mod flips;
@@ -22,7 +22,10 @@ use attn_sdk::{
 };
 use eframe::egui::Ui;
 
-use crate::{options::Sample, window::News};
+use crate::{
+    options::{Options, Sample},
+    window::News,
+};
 
 /// What the tabs share.
 pub(crate) struct Session {
@@ -156,7 +159,7 @@ pub(crate) trait View {
 }
 
 /// All tabs, in their order.
-pub(crate) fn all(state: &RenderState) -> Vec<Box<dyn View>> {
+pub(crate) fn all(state: &RenderState, options: &Options) -> Vec<Box<dyn View>> {
     let model = model::Shared::default();
     vec![
         Box::new(flips::FlipView::new(state)),
@@ -166,7 +169,10 @@ pub(crate) fn all(state: &RenderState) -> Vec<Box<dyn View>> {
         Box::new(heads::Heads::new(state, model.clone())),
         Box::new(pruning::Pruning::new(state, model.clone())),
         Box::new(example::Example::new(state, model)),
-        Box::new(compare::Compare::new(state)),
+        Box::new(compare::Compare::new(
+            state,
+            [options.before.clone(), options.after.clone()],
+        )),
         Box::new(training::Curves::new(state)),
     ]
 }

@@ -58,7 +58,16 @@ pub(crate) fn params(sample: Sample) -> PruningParams {
 /// Loads a checkpoint and the examples that it was not trained on.
 pub(crate) fn load(training: &Training, place: usize, sample: Sample) -> Result<Loaded, Box<dyn Error>> {
     let checkpoint = training.checkpoints().get(place).ok_or("the run has no checkpoint")?;
-    let snapshot = Snapshot::open(checkpoint.open()?)?;
+    with_examples(training, Snapshot::open(checkpoint.open()?)?, place, sample)
+}
+
+/// A model with the examples of a run that it was not trained on.
+pub(crate) fn with_examples(
+    training: &Training,
+    snapshot: Snapshot,
+    place: usize,
+    sample: Sample,
+) -> Result<Loaded, Box<dyn Error>> {
     let log = training.log();
     let all = LabeledSet::of_log(&snapshot.capturer, log, LabeledSet::dev_places(log))?;
     let [set, held_out] = all.sample(sample.most(MOST), sample.seed).halves(sample.seed);

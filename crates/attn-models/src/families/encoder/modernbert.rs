@@ -270,7 +270,9 @@ impl Head {
     fn logits(&self, x: &Tensor, padding: Option<&Padding>, pass: &Pass<'_>) -> Result<Option<Tensor>> {
         Ok(match self {
             Self::None => None,
-            Self::Words(prediction, map) | Self::Tokens(prediction, map) => Some(map.forward(&prediction.forward(x, pass)?, pass)?),
+            Self::Words(prediction, map) | Self::Tokens(prediction, map) => {
+                Some(map.forward(&prediction.forward(x, pass)?, pass)?)
+            }
             Self::Class {
                 mean,
                 prediction,
