@@ -37,21 +37,13 @@ impl Heads {
         }
     }
 
-    /// The example that was clicked, by its place in the measured set.
-    fn example(&self, session: &Session) -> Option<usize> {
-        let model = self.model.borrow();
-        let id = &session.training.log().examples().get(session.example?)?.id;
-        let set = &model.loaded.as_ref()?.set;
-        set.examples().iter().position(|example| *example.sequence.name == **id)
-    }
-
     fn drawn(&self, session: &Session) -> Option<Box<dyn Plot>> {
         let model = self.model.borrow();
         let study = model.study.as_ref()?;
         Some(match self.shown {
             Shown::Score(score) => Box::new(study.importance.grid(score)?),
             Shown::Example => {
-                let at = self.example(session)?;
+                let at = model.clicked(session)?;
                 let name = &model.loaded.as_ref()?.set.examples().get(at)?.sequence.name;
                 Box::new(study.importance.example_grid(at, name)?)
             }
@@ -88,7 +80,7 @@ impl Heads {
         }
         ui.selectable_value(&mut self.shown, Shown::Attention, "mean attention");
         ui.selectable_value(&mut self.shown, Shown::Correlation, "rank correlation");
-        if self.example(session).is_some() {
+        if self.model.borrow().clicked(session).is_some() {
             ui.selectable_value(&mut self.shown, Shown::Example, "the chosen example");
         }
         if before != self.shown {

@@ -80,6 +80,13 @@ pub(crate) fn with_examples(
 }
 
 impl Model {
+    /// The example that was clicked, by its place in the measured set.
+    pub(crate) fn clicked(&self, session: &Session) -> Option<usize> {
+        let id = &session.training.log().examples().get(session.example?)?.id;
+        let set = &self.loaded.as_ref()?.set;
+        set.examples().iter().position(|example| *example.sequence.name == **id)
+    }
+
     /// The choice of a checkpoint; loads it where it is another.
     pub(crate) fn choose(&mut self, ui: &mut Ui, session: &Session) {
         let names = session.checkpoints();

@@ -9,7 +9,10 @@ use attn_sdk::{
         control::Event,
         plots::{HeadCells, HeadGrid},
     },
-    study::pruning::{Evaluation, Score, evaluate, write_pruned},
+    study::{
+        change::flipped,
+        pruning::{Evaluation, Outcome, Score, evaluate, write_pruned},
+    },
 };
 use eframe::egui::{Button, CentralPanel, Frame, Panel, RichText, Ui};
 
@@ -98,7 +101,7 @@ impl Pruning {
         self.running = Some(job);
     }
 
-    fn controls(&mut self, ui: &mut Ui, session: &Session) {
+    fn controls(&mut self, ui: &mut Ui, session: &mut Session) {
         // The panel keeps its width, whatever is in it.
         ui.set_min_width(ui.available_width());
         ui.add_space(6.0);
@@ -160,6 +163,7 @@ impl Pruning {
             }
             None => {}
         }
+        self.examples(ui, session);
         if self.ended && ui.button("Measure again").clicked() {
             self.measure(session);
         }
@@ -177,6 +181,45 @@ impl Pruning {
         if !self.written.is_empty() {
             ui.label(RichText::new(&self.written).weak());
         }
+    }
+
+    /// What the heads that are off change for examples: which become wrong or right, and the one that was clicked.
+    fn examples(&self, ui: &mut Ui, session: &mut Session) {
+        let (Some(whole), Some(found)) = (&self.whole, &self.found) else {
+            return;
+        };
+        let model = self.model.borrow();
+        let Some(loaded) = &model.loaded else { return };
+        let changed = flipped(whole, found);
+        for (places, word) in changed.iter().zip(["wrong", "right"]) {
+            let count = places.len();
+            let button = ui.add_enabled(count > 0, Button::new(format!("{count} became {word}")));
+            if button.on_hover_text("Selects them").clicked() {
+                let names = places.iter().filter_map(|&at| loaded.set.examples().get(at));
+                let log = session.training.log();
+                let selected: Vec<usize> = names.filter_map(|example| log.find(&example.sequence.name)).collect();
+                session.select(selected);
+            }
+        }
+        let Some(example) = session.example.and_then(|at| session.training.log().examples().get(at)) else {
+            return;
+        };
+        let both = model
+            .clicked(session)
+            .and_then(|at| Some([whole.examples.get(at)?, found.examples.get(at)?]));
+        let text = match both {
+            Some([before, after]) => {
+                let right = |outcome: &Outcome| match outcome.right {
+                    right if right >= 1.0 => "right".to_owned(),
+                    right if right <= 0.0 => "wrong".to_owned(),
+                    right => format!("{:.0} % right", 100.0 * right),
+                };
+                let of = |outcome: &Outcome| format!("{}, loss {:.3}", right(outcome), outcome.loss);
+                format!("{}: {} before, {} now", example.id, of(before), of(after))
+            }
+            None => format!("{} is not among the measured examples", example.id),
+        };
+        ui.label(text);
     }
 
     fn write(&self, session: &Session) {
