@@ -8,7 +8,7 @@ use attn_render::{
     projection::Projection,
     scene::{Axes, Motion},
 };
-use egui::{Rect, Ui, Vec2, pos2, vec2};
+use egui::{Color32, Mesh, Rect, TextureId, Ui, Vec2, pos2, vec2};
 
 use super::SceneView;
 
@@ -28,19 +28,46 @@ pub(super) struct Glide {
 }
 
 impl Glide {
-    /// The part that moves, and where the picture's part is to be painted, on the screen; and the part of the texture.
-    pub(super) fn places(&self, origin: egui::Pos2, scale: f32, size: [u32; 2]) -> [Rect; 3] {
-        let at = |p: [f32; 2]| origin + vec2(p[0], p[1]) / scale;
-        let clip = Rect::from_min_max(at(self.clip.min), at(self.clip.max));
-        let part = |p: [f32; 2]| pos2(p[0] / size[0].max(1) as f32, p[1] / size[1].max(1) as f32);
-        let texture = Rect::from_min_max(part(self.clip.min), part(self.clip.max));
+    /// What is painted in place of the picture that fills `whole`: the shifted part with what stays around it, and the ground that
+    /// the part leaves blank. Every pixel is painted once, because a software rasterizer pays for each.
+    pub(super) fn meshes(&self, whole: Rect, scale: f32, texture: TextureId, ground: Color32) -> [Mesh; 2] {
+        let at = |p: [f32; 2]| whole.min + vec2(p[0], p[1]) / scale;
+        let clip = Rect::from_min_max(at(self.clip.min), at(self.clip.max)).intersect(whole);
         // By whole pixels, which stay what they are.
-        [
-            clip,
-            clip.translate(Vec2::from(self.by.map(f32::round)) / scale),
-            texture,
-        ]
+        let by = Vec2::from(self.by.map(f32::round)) / scale;
+        let place = clip.translate(by).intersect(clip);
+        let (mut picture, mut blank) = (Mesh::with_texture(texture), Mesh::default());
+        let part = |place: Rect| {
+            let corner = |p: egui::Pos2| ((p - whole.min) / whole.size()).to_pos2();
+            Rect::from_min_max(corner(place.min), corner(place.max))
+        };
+        for stays in around(whole, clip) {
+            picture.add_rect_with_uv(stays, part(stays), Color32::WHITE);
+        }
+        if place.is_positive() {
+            picture.add_rect_with_uv(place, part(place.translate(-by)), Color32::WHITE);
+        }
+        for bare in around(clip, place) {
+            blank.add_colored_rect(bare, ground);
+        }
+        [picture, blank]
     }
+}
+
+/// The parts of a rectangle around another one within it.
+fn around(whole: Rect, within: Rect) -> impl Iterator<Item = Rect> {
+    let (min, max) = if within.is_positive() {
+        (within.min, within.max)
+    } else {
+        (whole.left_bottom(), whole.right_bottom())
+    };
+    let parts = [
+        Rect::from_min_max(whole.min, pos2(whole.max.x, min.y)),
+        Rect::from_min_max(pos2(whole.min.x, max.y), whole.max),
+        Rect::from_min_max(pos2(whole.min.x, min.y), pos2(min.x, max.y)),
+        Rect::from_min_max(pos2(max.x, min.y), pos2(whole.max.x, max.y)),
+    ];
+    parts.into_iter().filter(|part| part.is_positive())
 }
 
 impl SceneView {
@@ -123,6 +150,17 @@ mod tests {
 
     use super::*;
 
+    /// The rectangles of a mesh: where they are, and their part of the texture.
+    fn rectangles(mesh: &Mesh) -> impl Iterator<Item = (Rect, Rect)> {
+        mesh.vertices.chunks(4).map(|corners| {
+            let (first, last) = (corners[0], corners[3]);
+            (
+                Rect::from_min_max(first.pos, last.pos),
+                Rect::from_min_max(first.uv, last.uv),
+            )
+        })
+    }
+
     #[test]
     fn a_shifted_picture_is_where_the_camera_has_it() {
         let points: Vec<f32> = (0..120_000).map(|i| (i * 7919 % 1_000) as f32).collect();
@@ -141,6 +179,35 @@ mod tests {
         };
         let (from, to) = (at(&drawn), at(&view));
         assert!((from[0] + glide.by[0] - to[0]).abs() < 0.1 && (from[1] + glide.by[1] - to[1]).abs() < 0.1);
+
+        let whole = Rect::from_min_size(pos2(30.0, 50.0), vec2(400.0, 400.0));
+        let [picture, blank] = glide.meshes(whole, 1.0, TextureId::User(0), Color32::RED);
+        let clip = Rect::from_min_max(glide.clip.min.into(), glide.clip.max.into()).translate(whole.min.to_vec2());
+        for (x, y) in (0..400).flat_map(|x| (0..400).map(move |y| (x, y))) {
+            let pixel = whole.min + vec2(x as f32 + 0.5, y as f32 + 0.5);
+            // Where in the picture the pixel is from, or nowhere: of every rectangle that covers it.
+            let painted: Vec<Option<Vec2>> = (rectangles(&picture).map(|found| (found, true)))
+                .chain(rectangles(&blank).map(|found| (found, false)))
+                .filter(|((place, _), _)| place.contains(pixel))
+                .map(|((place, part), shows)| {
+                    let from = part.min.to_vec2() + (pixel - place.min) / place.size() * part.size();
+                    shows.then_some(from * 400.0)
+                })
+                .collect();
+            let by = if clip.contains(pixel) {
+                Vec2::from(glide.by.map(f32::round))
+            } else {
+                Vec2::ZERO
+            };
+            let wanted = Some(pixel - by - whole.min).filter(|_| !clip.contains(pixel) || clip.contains(pixel - by));
+            assert_eq!(painted.len(), 1, "{pixel} is painted once");
+            match (painted[0], wanted) {
+                (Some(found), Some(wanted)) => {
+                    assert!((found - wanted).length() < 0.01, "{pixel}: {found} for {wanted}")
+                }
+                (found, wanted) => assert_eq!(found, wanted, "{pixel}"),
+            }
+        }
         view.inside.zoom_at([0.5; 2], 1.5);
         assert_eq!(
             between(&scene, &drawn, &view, [400, 400]),

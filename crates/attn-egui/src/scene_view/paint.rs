@@ -10,14 +10,17 @@ impl SceneView {
     pub(super) fn paint(&self, ui: &Ui, view: &ViewState, response: &Response, rect: Rect, scale: f32) {
         let (painter, colors) = (ui.painter_at(rect), view.colors());
         if let (Some(texture), Some(_)) = (self.canvas.texture(), &self.scene) {
-            let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
-            painter.image(texture, rect, whole, Color32::WHITE);
-            if let Some(glide) = &self.glide {
-                let [clip, place, part] = glide.places(rect.min, scale, self.size);
-                let painter = painter.with_clip_rect(clip.intersect(rect));
-                let ground = if glide.inside { colors.panel } else { colors.background };
-                painter.rect_filled(clip, 0.0, egui_color(ground));
-                painter.image(texture, place, part, Color32::WHITE);
+            match &self.glide {
+                Some(glide) => {
+                    let ground = if glide.inside { colors.panel } else { colors.background };
+                    for mesh in glide.meshes(rect, scale, texture, egui_color(ground)) {
+                        painter.add(mesh);
+                    }
+                }
+                None => {
+                    let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
+                    painter.image(texture, rect, whole, Color32::WHITE);
+                }
             }
         }
         let accent = egui_color(colors.accent);
