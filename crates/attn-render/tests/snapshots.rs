@@ -116,6 +116,13 @@ fn matrix_with_places_without_a_head() {
 }
 
 #[test]
+fn matrix_that_names_roles() {
+    check("matrix-roles", &ViewState::default(), |view| {
+        samples::matrix_with_roles(200, view, [520.0, 400.0])
+    });
+}
+
+#[test]
 fn matrix_by_value() {
     let view = ViewState::from(Shared {
         color: ColorChoice::values("position"),

@@ -110,6 +110,10 @@ fn every_view(view: &ViewState) -> Vec<(&'static str, Scene)> {
             samples::encoder_decoder([3, 2], 3, 200, view, Some([640.0, 360.0])),
         ),
         ("matrix with absences", samples::hybrid(200, view, Some([520.0, 520.0]))),
+        (
+            "matrix with roles",
+            samples::matrix_with_roles(200, view, [520.0, 400.0]),
+        ),
         ("head", samples::single(0, 400, 2, true, view, [560.0, 440.0])),
         ("head of patches", samples::patches(2, &outlined, [480.0, 420.0])),
         ("head of tinted patches", samples::patches(3, &tinted, [480.0, 420.0])),

@@ -87,6 +87,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             ),
             ("matrix-absent", samples::hybrid(1_000, &plain, None)?, &plain),
             (
+                "matrix-roles",
+                samples::matrix_with_roles(1_000, &plain, [520.0, 400.0])?,
+                &plain,
+            ),
+            (
                 "matrix-stacks",
                 samples::encoder_decoder([6, 6], 8, 1_000, &plain, None)?,
                 &plain,

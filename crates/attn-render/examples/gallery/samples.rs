@@ -95,6 +95,22 @@ pub(crate) fn hybrid(points: usize, view: &ViewState, size: Option<[f32; 2]>) ->
     matrix_of("tiny-hybrid", &there, &gone, (points, 2), view, size)
 }
 
+/// A model whose heads have roles: on one line, on two, cut, and in the frame of a head that is still to come.
+pub(crate) fn matrix_with_roles(points: usize, view: &ViewState, size: [f32; 2]) -> Result<Scene, Error> {
+    let there: Vec<HeadId> = (0..5).map(|i| head(i / 3, i % 3)).collect();
+    let mut matrix = sample("tiny-bert", &there, &[], (points, 2))?;
+    matrix.pending = vec![head(1, 2)];
+    let roles = [
+        "previous token",
+        "same word",
+        "none beside the first token of its segment",
+        "offset −2",
+    ];
+    let named = [head(0, 0), head(0, 1), head(0, 2), head(1, 2)].into_iter().zip(roles);
+    matrix.roles = named.map(|(head, role)| (head, role.to_owned())).collect();
+    matrix.scene(&by_role(view), size)
+}
+
 /// The three attentions of an encoder-decoder with these layers on its sides.
 pub(crate) fn encoder_decoder(
     layers: [usize; 2],
@@ -118,10 +134,15 @@ fn matrix_of(
     model: &str,
     heads: &[HeadId],
     absent: &[HeadId],
-    (points, dims): (usize, usize),
+    of: (usize, usize),
     view: &ViewState,
     size: Option<[f32; 2]>,
 ) -> Result<Scene, Error> {
+    let matrix = sample(model, heads, absent, of)?;
+    matrix.scene(&by_role(view), size.unwrap_or(matrix.natural_size()))
+}
+
+fn sample(model: &str, heads: &[HeadId], absent: &[HeadId], (points, dims): (usize, usize)) -> Result<Matrix, Error> {
     let clouds: Vec<Vec<f32>> = (0..heads.len()).map(|i| cloud(i * 7 % 11 + i, points, dims)).collect();
     let positions: Arc<[f32]> = (0..points).map(|i| (i % (points / 2)) as f32).collect();
     let panels = clouds.iter().enumerate().map(|(i, values)| {
@@ -131,15 +152,14 @@ fn matrix_of(
             ..MatrixPanel::new(heads[i], Coordinates::new(values.as_slice(), dims)?, points / 2)
         })
     });
-    let matrix = Matrix {
+    Ok(Matrix {
         title: format!("{model}, 200 sentences"),
         subtitle: "t-SNE, cosine, perplexity 30; ρ: rank correlation of distance and attention".into(),
         panels: panels.collect::<Result<_, Error>>()?,
         color_by: Some(ColorBy::sequential("position")),
         absent: absent.to_vec(),
         ..Matrix::default()
-    };
-    matrix.scene(&by_role(view), size.unwrap_or(matrix.natural_size()))
+    })
 }
 
 /// Queries and keys have their colors, unless values are asked for.

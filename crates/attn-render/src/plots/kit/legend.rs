@@ -3,7 +3,7 @@
 //! Hundreds of classes take pages, which a click turns. All pages are as high as the highest, so that what is below stays
 //! where it is while pages are turned.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     Color, Interaction, Scene, Target, ViewState,
@@ -124,8 +124,38 @@ impl LegendEntry {
     }
 }
 
-/// Draws entries from the left top of `place`, in as many rows as they need; returns where they end.
+/// The entries as they are drawn: equal ones once, and different signs of one name with numbers.
+fn told_apart(entries: &[LegendEntry]) -> Vec<LegendEntry> {
+    let mut apart: Vec<LegendEntry> = Vec::with_capacity(entries.len());
+    // Places of the entries of each name; a broken line is told from others by its look.
+    let mut named: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+    for entry in entries {
+        let broken = matches!(entry, LegendEntry::Series(_, _, true, _));
+        if let LegendEntry::Mark(.., name) | LegendEntry::Series(.., name) | LegendEntry::Class(_, _, name, _) = entry {
+            let places = named.entry((broken, name.clone())).or_default();
+            if places.iter().any(|place| apart[*place] == *entry) {
+                continue;
+            }
+            places.push(apart.len());
+        }
+        apart.push(entry.clone());
+    }
+    for places in named.values().filter(|places| places.len() > 1) {
+        for (place, number) in places.iter().zip(1..) {
+            if let LegendEntry::Mark(.., name) | LegendEntry::Series(.., name) | LegendEntry::Class(_, _, name, _) =
+                &mut apart[*place]
+            {
+                name.push_str(&format!(" ({number})"));
+            }
+        }
+    }
+    apart
+}
+
+/// Draws entries from the left top of `place`, in as many rows as they need; returns where they end. Equal entries are drawn once;
+/// different signs of one name get numbers.
 pub(crate) fn draw(entries: &[LegendEntry], scene: &mut Scene, place: Rect, colors: &Colors) -> f32 {
+    let entries = &told_apart(entries);
     let pages = entries.iter().find_map(|entry| match entry {
         LegendEntry::Pages(pages) => Some(*pages),
         _ => None,
@@ -345,6 +375,33 @@ mod tests {
         // A page that this column does not have is one that it has.
         state.shared.legend_page = 19 + 4;
         assert_eq!(classes(&legend(&state).0)[0], 4 * 16);
+    }
+
+    #[test]
+    fn entries_of_one_name_are_one_or_have_numbers() {
+        let (state, red, blue) = (ViewState::default(), Color::hex(0x00C8_0000), Color::hex(0x0000_00C8));
+        let mark = |color, name: &str| LegendEntry::Mark(Shape::Disc, color, name.into());
+        let class = |index, name: &str| LegendEntry::Class(index, red, name.into(), false);
+        let series = |broken, name: &str| LegendEntry::Series(Shape::Disc, red, broken, name.into());
+        let entries = [
+            mark(red, "queries"),
+            mark(red, "queries"),
+            mark(red, "May"),
+            mark(blue, "May"),
+            series(false, "nouns"),
+            series(true, "nouns"),
+            class(0, "the"),
+            class(1, "a"),
+            class(2, "the"),
+        ];
+        let mut scene = Scene::new([900.0, 100.0], Color::hex(0x00FF_FFFF));
+        draw(&entries, &mut scene, Rect::new(0.0, 0.0, 900.0, 0.0), &state.colors());
+        let words: Vec<&str> = scene.layers[0].labels.iter().map(|label| &*label.text).collect();
+        let expected = [
+            "queries", "May (1)", "May (2)", "nouns", "nouns", "the (1)", "a", "the (2)",
+        ];
+        assert_eq!(words, expected);
+        assert_eq!(classes(&scene), [0, 1, 2], "each can be switched off");
     }
 
     #[test]
