@@ -9,10 +9,13 @@ use attn_sdk::{
 
 use super::run::Placed;
 
+/// The file of a study.
+pub(crate) const STUDY: &str = "concepts.json";
+
 /// The study itself, which opens again.
 pub(crate) fn save(study: &ConceptStudy, out: &Path) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-    Ok(write_atomically(&out.join("concepts.json"), &study.to_json()?)?)
+    Ok(write_atomically(&out.join(STUDY), &study.to_json()?)?)
 }
 
 /// `concepts.json`, `report.md`; and per model and layer the clusters for the scripts of others, and to be named.

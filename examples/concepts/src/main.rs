@@ -42,7 +42,10 @@ fn main() -> ExitCode {
     examples_common::run(|| run(options))
 }
 
-fn run(options: Options) -> Result<(), Box<dyn Error>> {
+fn run(mut options: Options) -> Result<(), Box<dyn Error>> {
+    if let Some(path) = options.open.as_mut().filter(|path| path.is_dir()) {
+        path.push(files::STUDY);
+    }
     let sources = options.sources()?;
     check::check(&options, &sources)?;
     if options.out.is_none() && examples_common::has_display() {

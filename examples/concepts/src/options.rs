@@ -4,8 +4,8 @@ use std::{error::Error, path::PathBuf};
 
 use attn_sdk::{
     analyze::concepts::{
-        AlignParams, AlignRule, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute, PipelineParams,
-        Subwords, TaggedText, WordList,
+        AlignParams, AlignRule, ConceptSpace, FrequencyFilter, NamesFile, NeuronParams, OverlapParams, Permute,
+        PipelineParams, Subwords, TaggedText, WordList,
     },
     core::text::TaggedParams,
     embedded::SENTENCES_CONLLU,
@@ -34,8 +34,9 @@ pub(crate) struct Options {
     /// Folder for captures of hidden states, one per model, in place of memory: what is there goes on or is opened
     #[arg(long, value_name = "DIR", conflicts_with = "capture")]
     pub(crate) store: Option<PathBuf>,
-    /// Opens a concepts.json, without the model. --clusters, --threshold and --rule cut it anew. The model is loaded for new sentences
-    /// alone, from where it was or from --model and --model-after
+    /// Opens a concepts.json, or the one in a folder, without the model. --clusters, --threshold, --rule, --min-words, --permute,
+    /// --more-than and --size-ratio cut and judge it anew; what is not given stays as it was saved. The model is loaded for new
+    /// sentences alone, from where it was or from --model and --model-after
     #[arg(long, value_name = "FILE", conflicts_with_all = ["capture", "store", "tags", "tags_after", "layers"])]
     pub(crate) open: Option<PathBuf>,
     /// Annotated text, several times for more columns of the same sentences: .conllu, .conll (CoNLL-2000 and 2003), .tsv, .csv and
@@ -81,21 +82,21 @@ pub(crate) struct Options {
     /// Clusters per layer [default: 600, or a fiftieth of the words if less]
     #[arg(long, value_name = "K")]
     pub(crate) clusters: Option<usize>,
-    /// Share of a cluster that must have the label, for an alignment
-    #[arg(long, default_value_t = AlignParams::default().threshold)]
-    pub(crate) threshold: f64,
-    /// Members that are counted for an alignment
-    #[arg(long, value_enum, default_value = "words")]
-    pub(crate) rule: Rule,
-    /// Clusters with fewer different words are not judged, but counted; with 1, clusters of one word count as well
-    #[arg(long, value_name = "N", default_value_t = AlignParams::default().min_words)]
-    pub(crate) min_words: usize,
-    /// For clusters that are found again: they need more different spellings than this
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) more_than: usize,
-    /// For clusters that are found again: they must have more than this times the spellings of the other
-    #[arg(long, value_name = "RATIO", default_value_t = 0.0)]
-    pub(crate) size_ratio: f64,
+    /// Share of a cluster that must have the label, for an alignment [default: 0.9]
+    #[arg(long)]
+    pub(crate) threshold: Option<f64>,
+    /// Members that are counted for an alignment [default: words]
+    #[arg(long, value_enum)]
+    pub(crate) rule: Option<Rule>,
+    /// Clusters with fewer different words are not judged, but counted; with 1, clusters of one word count as well [default: 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) min_words: Option<usize>,
+    /// For clusters that are found again: they need more different spellings than this [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) more_than: Option<usize>,
+    /// For clusters that are found again: they must have more than this times the spellings of the other [default: 0]
+    #[arg(long, value_name = "RATIO")]
+    pub(crate) size_ratio: Option<f64>,
     /// Also clusters special tokens (`[CLS]`), as points of their own
     #[arg(long)]
     pub(crate) special_tokens: bool,
@@ -105,9 +106,9 @@ pub(crate) struct Options {
     /// Method of clustering
     #[arg(long, value_enum, default_value = "ward")]
     pub(crate) method: Method,
-    /// Unit of label permutation, for the chance level
-    #[arg(long, value_enum, default_value = "types")]
-    pub(crate) permute: Exchange,
+    /// Unit of label permutation, for the chance level [default: types]
+    #[arg(long, value_enum)]
+    pub(crate) permute: Option<Exchange>,
     /// Minimum of occurrences of a word; others are left out
     #[arg(long, alias = "at-least", value_name = "N", default_value_t = 5)]
     pub(crate) min_count: usize,
@@ -174,6 +175,12 @@ impl Rule {
         (Self::Strict, "occurrences, strictly"),
         (Self::Types, "spellings, as published"),
     ];
+
+    /// The rule of an alignment, if it is one of these.
+    pub(crate) fn of(rule: &AlignRule) -> Option<Self> {
+        let mut all = Self::ALL.into_iter().map(|(own, _)| own);
+        all.find(|own| own.align() == *rule)
+    }
 
     pub(crate) fn align(self) -> AlignRule {
         let words = |strict| AlignRule::Words {
@@ -284,6 +291,11 @@ impl Options {
                 .map_or_else(|| place.clone(), |stem| stem.to_string_lossy().into_owned());
             word_lists.push(WordList::read(&content, &place, name)?);
         }
+        let align = self.align(AlignParams {
+            seed: self.seed,
+            ..AlignParams::default()
+        });
+        let overlap = OverlapParams::default();
         Ok(PipelineParams {
             layers: self.layers.clone(),
             subwords: match self.subwords {
@@ -298,19 +310,19 @@ impl Options {
                 seed: Some(self.seed),
             },
             clusters: self.clusters,
-            align: self.align(),
             no_labels: self.no_label.clone(),
             levels: self.levels,
             word_lists,
             special_tokens: self.special_tokens,
             neurons: self.neurons.then(NeuronParams::default),
             overlap: OverlapParams {
-                threshold: self.threshold,
-                more_than: self.more_than,
-                size_ratio: self.size_ratio,
+                threshold: align.threshold,
+                more_than: self.more_than.unwrap_or(overlap.more_than),
+                size_ratio: self.size_ratio.unwrap_or(overlap.size_ratio),
                 seed: self.seed,
-                ..OverlapParams::default()
+                ..overlap
             },
+            align,
             classes: self.classes.clone(),
             map: !self.no_map,
             seed: self.seed,
@@ -318,24 +330,40 @@ impl Options {
         })
     }
 
-    fn align(&self) -> AlignParams {
+    /// An alignment with what the options say of it.
+    fn align(&self, before: AlignParams) -> AlignParams {
         AlignParams {
-            threshold: self.threshold,
-            rule: self.rule.align(),
-            min_words: self.min_words,
+            threshold: self.threshold.unwrap_or(before.threshold),
+            rule: self.rule.map_or(before.rule, Rule::align),
+            min_words: self.min_words.unwrap_or(before.min_words),
             permute: match self.permute {
-                Exchange::Types => Permute::Types,
-                Exchange::Words => Permute::Words,
+                None => before.permute,
+                Some(Exchange::Types) => Permute::Types,
+                Some(Exchange::Words) => Permute::Words,
             },
-            seed: self.seed,
-            ..AlignParams::default()
+            ..before
         }
     }
 
-    /// Whether a study that is opened is cut anew.
+    /// Settings of the pipeline for a model of a study that is opened: as it was saved, but for what the options say.
+    pub(crate) fn params_of(&self, space: &ConceptSpace) -> Result<PipelineParams, Box<dyn Error>> {
+        let mut params = self.params()?;
+        params.align = self.align(space.align().clone());
+        params.overlap.threshold = params.align.threshold;
+        let saved = space.layers.first().map(|layer| layer.clusters.len());
+        params.clusters = self.clusters.or(saved.filter(|count| *count > 0));
+        Ok(params)
+    }
+
+    /// Whether a study that is opened is cut or judged anew.
     pub(crate) fn cuts(&self) -> bool {
-        let default = AlignParams::default();
-        self.clusters.is_some() || self.threshold != default.threshold || self.rule != Rule::Words
+        self.clusters.is_some()
+            || self.threshold.is_some()
+            || self.rule.is_some()
+            || self.min_words.is_some()
+            || self.permute.is_some()
+            || self.more_than.is_some()
+            || self.size_ratio.is_some()
     }
 
     /// The view state of plots.

@@ -332,13 +332,20 @@ pub(crate) fn open(options: &Options, path: &Path, progress: &dyn Progress) -> R
             }
         }
     }
-    let pipeline = pipeline(options, options.params()?)?;
+    let saved = |model: &ConceptSpace| pipeline(options, options.params_of(model)?);
+    let comparing = match study.models.first() {
+        Some(model) => saved(model)?,
+        None => pipeline(options, options.params()?)?,
+    };
     if options.cuts() {
-        let cut = study.models.iter().map(|model| pipeline.recut(model, None, progress));
-        study = pipeline.compare(cut.collect::<Result<_, _>>()?, progress)?;
+        let cut = study
+            .models
+            .iter()
+            .map(|model| Ok(saved(model)?.recut(model, None, progress)?));
+        study = comparing.compare(cut.collect::<Result<_, Box<dyn Error>>>()?, progress)?;
     } else if !study.has_kinds() {
         // Of an older version, whose comparisons mix clusters of one word with the others.
-        study = pipeline.compare(study.models, progress)?;
+        study = comparing.compare(study.models, progress)?;
     }
     rename(options, &mut study)?;
     Ok(study)
@@ -349,6 +356,22 @@ pub(crate) fn rename(options: &Options, study: &mut ConceptStudy) -> Result<(), 
     for named in options.names()? {
         let at = model_of(&named, &study.models)?;
         study.models[at].rename(named.layer, &named.names)?;
+    }
+    Ok(())
+}
+
+/// Gives the clusters of the last layer that was found names from files.
+pub(crate) fn rename_last(options: &Options, study: &mut ConceptStudy) -> Result<(), Box<dyn Error>> {
+    let at = study.models.len().saturating_sub(1);
+    let last = study.models.last().and_then(|model| model.layers.last());
+    let Some(layer) = last.map(|layer| layer.layer) else {
+        return Ok(());
+    };
+    for named in options.names()?.iter().filter(|named| named.layer == layer) {
+        // The number of a model may be of one that is still to come.
+        if named.model.map_or(0, |model| model.saturating_sub(1)) == at {
+            study.models[at].rename(layer, &named.names)?;
+        }
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use eframe::egui::{CentralPanel, Panel, RichText, Ui, ViewportBuilder};
 use super::{
     browser::{Browser, Cut, Wish},
     files,
-    options::{OUT, Options},
+    options::{OUT, Options, Rule},
     run::{self, Loaded, News, Placed},
     session::Look,
     source::Source,
@@ -184,6 +184,10 @@ impl Window {
             Message::Opened(study) => {
                 self.whole = true;
                 self.compared = Some(version);
+                // What is cut here begins with what was saved.
+                if let Some(Ok(params)) = study.models.first().map(|model| self.options.params_of(model)) {
+                    self.settings.lock().unwrap_or_else(PoisonError::into_inner).params = params;
+                }
                 let named = self.options.model.is_some();
                 let reads = study
                     .models
@@ -231,15 +235,17 @@ impl Window {
                 if let Some(browser) = &mut self.browser {
                     let last = browser.study.models.len().saturating_sub(1);
                     browser.add_layer(last, *layer);
+                    // Files of names number the clusters that the options ask for. A cut keeps the names of those that stay.
+                    if of == 0
+                        && let Err(why) = run::rename_last(&self.options, &mut browser.study)
+                    {
+                        self.said = why.to_string();
+                    }
+                    browser.list();
                 }
             }
             Message::Whole => {
                 self.whole = true;
-                if let Some(browser) = &mut self.browser
-                    && let Err(why) = run::rename(&self.options, &mut browser.study)
-                {
-                    self.said = why.to_string();
-                }
                 self.first_sentence();
             }
             Message::Cut(models, of) => {
@@ -248,10 +254,7 @@ impl Window {
                 let Some(browser) = &mut self.browser else { return };
                 let mut study = std::mem::take(&mut browser.study);
                 for (own, cut) in study.models.iter_mut().zip(models) {
-                    let more = own.layers.split_off(cut.layers.len().min(own.layers.len()));
-                    *own = cut;
-                    // Layers that came meanwhile were asked for by the settings of their time.
-                    own.layers.extend(more);
+                    own.take_cut(cut);
                 }
                 study.comparisons.clear();
                 browser.renew(study);
@@ -293,7 +296,7 @@ impl Window {
         let cut = Cut {
             clusters: params.clusters,
             threshold: params.align.threshold,
-            rule: self.options.rule,
+            rule: Rule::of(&params.align.rule).unwrap_or(Rule::Words),
         };
         let out = self.out().to_owned();
         self.browser = Some(Box::new(Browser::new(study, cut, &self.view, out, &self.state)));

@@ -111,6 +111,29 @@ fn two_models_give_every_file_and_open_again_with_names() {
         sentence.contains("| love |") && sentence.contains("## Attribution of a prediction"),
         "{sentence}"
     );
+    // Any setting of the judgment alone judges anew; the others, and the number of clusters, stay as they were saved.
+    let (last, one) = (folder.path().join("last"), folder.path().join("one"));
+    let few = run(&last, &["--open", again.to_str().unwrap(), "--clusters", "20"]);
+    let judged = run(&one, &["--open", last.to_str().unwrap(), "--min-words", "1"]);
+    let clusters = |study: &Value| study["models"][0]["layers"][1]["clusters"].as_array().unwrap().len();
+    assert_eq!((clusters(&few), clusters(&judged)), (20, 20));
+    let align = |study: &Value| study["models"][0]["align"].clone();
+    assert_eq!(
+        (&align(&few)["min_words"], &align(&judged)["min_words"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(
+        (&align(&few)["threshold"], &align(&judged)["threshold"]),
+        (&0.8.into(), &0.8.into())
+    );
+    let row = |study: &Value| study["models"][0]["layers"][1]["rows"][0]["judged"].as_u64().unwrap();
+    assert!(
+        row(&few) < 20 && row(&judged) == 20,
+        "{} of 20, then {}",
+        row(&few),
+        row(&judged)
+    );
+
     let none = folder.path().join("none");
     for (arguments, said) in [
         (

@@ -382,6 +382,18 @@ impl ConceptSpace {
         name_clusters(partition, &types, &alignments, params.threshold, None)
     }
 
+    /// Takes over a cut of this space that was begun a while ago. Layers that came meanwhile stay as they are, and so do names that
+    /// were given meanwhile to clusters which are still there.
+    pub fn take_cut(&mut self, cut: Self) {
+        let done = cut.layers.len().min(self.layers.len());
+        let more = self.layers.split_off(done);
+        let before = std::mem::replace(self, cut);
+        for (own, before) in self.layers.iter_mut().zip(&before.layers) {
+            own.keep_names(before);
+        }
+        self.layers.extend(more);
+    }
+
     /// The threshold of alignment; of a space from a file the default.
     pub fn threshold(&self) -> f64 {
         self.align.threshold

@@ -11,8 +11,8 @@ use attn_core::{
 use crate::{
     Rng,
     concepts::{
-        ConceptCluster, ConceptStudy, Fate, LayerWeights, ModelSource, NamesFile, OverlapParams, Partition, Pipeline,
-        PipelineParams, Prediction, Reading, TaggedText, changes, overlap, plain_text,
+        ConceptCluster, ConceptStudy, Fate, LayerWeights, ModelSource, NameKind, NamesFile, OverlapParams, Partition,
+        Pipeline, PipelineParams, Prediction, Reading, TaggedText, changes, overlap, plain_text,
     },
 };
 
@@ -420,6 +420,22 @@ fn clusters_go_out_and_names_come_back() {
     assert_eq!(given(&cut), ["animals", "what they do"]);
     let cut = Pipeline::new(params(3)).unwrap().recut(space, None, &()).unwrap();
     assert_eq!((given(&cut).len(), cut.layers[1].clusters.len()), (1, 3));
+    // A cut that was begun before there were names, and before there was a third layer.
+    let mut before = space.clone();
+    let clusters = before.layers.iter_mut().flat_map(|layer| &mut layer.clusters);
+    clusters.for_each(|cluster| cluster.name.kind = NameKind::Typical);
+    let mut other = params(2);
+    other.align.threshold = 0.5;
+    let cut = Pipeline::new(other).unwrap().recut(&before, None, &()).unwrap();
+    assert_eq!(given(&cut).len(), 0);
+    let mut taken = space.clone();
+    taken.layers.push(space.layers[0].clone());
+    taken.take_cut(cut);
+    assert_eq!(
+        (given(&taken), taken.layers.len()),
+        (given(space), space.layers.len() + 1)
+    );
+    assert_eq!(taken.align().threshold, 0.5);
     let error = |content: &str| NamesFile::read(content, "names.txt").unwrap_err().to_string();
     assert!(error("0\ta\nanimals").starts_with("names.txt, line 2: expected `number` TAB `name`"));
     assert!(error("0\ta\n0\tb").contains("one name per cluster"));
