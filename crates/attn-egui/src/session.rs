@@ -98,6 +98,8 @@ pub struct Bookmark<T> {
 /// bookmarks.add("L0 H1", 8);
 /// let names: Vec<_> = bookmarks.iter().map(|bookmark| bookmark.name.as_str()).collect();
 /// assert_eq!(names, ["L0 H1", "L0 H1 (2)"]);
+/// bookmarks.remove(0);
+/// assert_eq!(bookmarks.iter().count(), 1);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -123,6 +125,13 @@ impl<T> Bookmarks<T> {
         };
         let name = free.unwrap_or(name);
         self.0.push(Bookmark { name, state });
+    }
+
+    /// Removes the bookmark of this place in [`iter`](Self::iter); nothing if there is none.
+    pub fn remove(&mut self, index: usize) {
+        if index < self.0.len() {
+            self.0.remove(index);
+        }
     }
 
     /// The bookmarks, oldest first.

@@ -1,16 +1,13 @@
 //! Everything the window can do, as values: the toolbar, the keys and the search over commands all ask for the same.
 
-use attn_egui::{attn_render::Format, commands::Command};
+use attn_egui::attn_render::Format;
 use attn_sdk::{
+    TokenFilter,
     core::HeadId,
     embedded,
+    models::control::Control,
     project::Dims,
-    render::{
-        Selection,
-        color::Palette,
-        control::{Key, Tool},
-        state::ColorChoice,
-    },
+    render::{Selection, color::Palette, control::Key, scene::PatchStyle, state::ColorChoice},
     study::experiment::Question,
 };
 use eframe::egui::Context;
@@ -19,7 +16,8 @@ use crate::{
     detail::{Kind, Off},
     inset,
     options::Projection,
-    source::What,
+    pane::Pane,
+    source::{What, controls},
     weighting,
     window::Atlas,
 };
@@ -39,8 +37,12 @@ pub(crate) enum Action {
     Press(Key),
     /// Home in the main plot, in the detail pane and in the inset.
     ResetViews,
+    /// Puts the cursor into a field.
+    Write(Field),
     ClearSearch,
-    ClearFilter,
+    /// Image patches in place of points.
+    Patches(Option<PatchStyle>),
+    Filter(TokenFilter),
     ClearSelection,
     /// Sizes of points by the norms of their vectors.
     SizeByNorm,
@@ -50,22 +52,39 @@ pub(crate) enum Action {
     SwitchOff(Off),
     SwitchAllOn,
     AllFlows,
+    /// What was typed in the detail pane, or a sequence of the data.
+    ShowTyped(bool),
+    ClearTyped,
+    Sequence(usize),
+    StepSequence(isize),
+    Checkpoint(usize),
     Weighting(&'static str),
     ProjectSelection,
     ProjectValues,
-    AblateHead,
-    Export(Format),
+    CloseInset,
+    /// Runs an experiment.
+    Ask(Question),
+    Export(Exported, Format),
     OpenDialog {
         beside: bool,
     },
-    OpenEmbedded(&'static str),
+    OpenEmbedded {
+        name: &'static str,
+        beside: bool,
+    },
+    /// Opens a control model beside the first one.
+    Control(Control),
     CloseComparison,
+    /// The model whose sequences and page are shown.
+    LookAt(usize),
     SaveSession,
     SaveSessionAs,
     OpenSession,
     Bookmark,
     GoToBookmark(usize),
+    RemoveBookmark(usize),
     Panel(Which),
+    Stop,
     GoOn,
     Commands,
     Help,
@@ -79,125 +98,24 @@ pub(crate) enum Which {
     Detail,
 }
 
-impl Atlas {
-    /// Every command that makes sense now.
-    pub(crate) fn commands(&self) -> Vec<Command<Action>> {
-        let pane = &self.panes[self.active];
-        let mut all = vec![
-            Command::new("Show all heads", Action::AllHeads)
-                .keys("Escape")
-                .also("matrix back"),
-            Command::new("Next head", Action::Step(1)).keys("."),
-            Command::new("Previous head", Action::Step(-1)).keys(","),
-            Command::new("Reset cameras", Action::ResetViews)
-                .keys("Home")
-                .also("view zoom"),
-            Command::new("Undo", Action::Press(Key::Undo)).keys("Ctrl+Z, u"),
-            Command::new("Redo", Action::Press(Key::Redo)).keys("Ctrl+Y, r"),
-            Command::new("Switch theme", Action::Theme).keys("t").also("dark light"),
-            Command::new("Switch palette", Action::Palette).also("colors color-blind original"),
-            Command::new("Drag: move", Action::Press(Key::Tool(Tool::Look))).keys("m"),
-            Command::new("Drag: box selection", Action::Press(Key::Tool(Tool::Box)))
-                .keys("b")
-                .also("select"),
-            Command::new("Drag: lasso selection", Action::Press(Key::Tool(Tool::Lasso)))
-                .keys("l")
-                .also("select"),
-            Command::new("Select all points", Action::Press(Key::SelectAll)).keys("a"),
-            Command::new("Clear search", Action::ClearSearch),
-            Command::new("Clear selection", Action::ClearSelection),
-            Command::new("Size points by norm", Action::SizeByNorm).also("vector length"),
-            Command::new("Outline dense regions", Action::Contours).also("contours clusters names density"),
-            Command::new("Clear token filter", Action::ClearFilter).also("draw all tokens"),
-        ];
-        for projection in Projection::ALL {
-            let name = format!("Project by {}", projection.name());
-            all.push(Command::new(name, Action::Project(projection)).also("projection layout method"));
-        }
-        for dims in [Dims::Two, Dims::Three] {
-            let name = format!("Project in {} dimensions", dims.count());
-            all.push(Command::new(name, Action::Dims(dims)).also(format!("{}D", dims.count())));
-        }
-        for (kind, name, hint) in Kind::ALL {
-            all.push(Command::new(format!("Detail: {name}"), Action::Detail(kind)).also(hint));
-        }
-        all.extend([
-            Command::new("Switch off special tokens", Action::SwitchOff(Off::Special)).also("hide"),
-            Command::new("Switch off the first token", Action::SwitchOff(Off::First)).also("hide sink"),
-            Command::new("Switch all tokens on", Action::SwitchAllOn).also("show reset"),
-            Command::new("Show all flows of an image", Action::AllFlows).also("strongest"),
-        ]);
-        for name in weighting::NAMES {
-            let words = format!("Weighting: {name}");
-            all.push(Command::new(words, Action::Weighting(name)).also("norm value output"));
-        }
-        if inset::chosen(pane).is_some() {
-            all.push(Command::new("Project selection", Action::ProjectSelection).also("alone again"));
-        }
-        if pane.view.open.is_some() && pane.capturer.is_some() {
-            all.push(Command::new("Project values of the layer", Action::ProjectValues));
-            all.push(Command::new("Ablate this head", Action::AblateHead).also("experiment loss without"));
-        }
-        for format in Format::ALL {
-            let name = format!("Export the plot as {}", format.extension().to_uppercase());
-            all.push(Command::new(name, Action::Export(format)).also("save write image data"));
-        }
-        all.extend([
-            Command::new("Open model or capture …", Action::OpenDialog { beside: false }),
-            Command::new("Compare with model or capture …", Action::OpenDialog { beside: true }),
-            Command::new("Save session", Action::SaveSession).keys("Ctrl+S"),
-            Command::new("Save session as …", Action::SaveSessionAs).keys("Ctrl+Shift+S"),
-            Command::new("Open session …", Action::OpenSession).keys("Ctrl+O"),
-            Command::new("Bookmark this view", Action::Bookmark).keys("Ctrl+D"),
-            Command::new("Fold the sequences", Action::Panel(Which::Sequences))
-                .keys("[")
-                .also("panel left unfold"),
-            Command::new("Fold the page about heads", Action::Panel(Which::About))
-                .keys("]")
-                .also("panel right unfold"),
-            Command::new("Fold the detail pane", Action::Panel(Which::Detail))
-                .keys("\\")
-                .also("panel sentence unfold"),
-            Command::new("Help", Action::Help).keys("F1").also("keys mouse"),
-        ]);
-        for model in embedded::all() {
-            let name = format!("Open the embedded model {}", model.name);
-            all.push(Command::new(name, Action::OpenEmbedded(model.name)));
-        }
-        if self.panes.len() > 1 {
-            all.push(Command::new("Close comparison", Action::CloseComparison));
-        }
-        if !pane.stopped.is_empty() {
-            all.push(Command::new("Go on with what was stopped", Action::GoOn));
-        }
-        for (index, bookmark) in pane.bookmarks.iter().enumerate() {
-            let name = format!("Go to bookmark: {}", bookmark.name);
-            all.push(Command::new(name, Action::GoToBookmark(index)));
-        }
-        let Some(study) = &pane.study else { return all };
-        for name in study.color_names() {
-            let words = format!("Color by {}", name.trim_start_matches("column:").replace('-', " "));
-            all.push(Command::new(words, Action::Color(ColorChoice::values(name))));
-        }
-        all.push(Command::new("Color by query or key", Action::Color(ColorChoice::Role)));
-        let model = study.capture().model();
-        for head in model.heads() {
-            let role = pane
-                .summary
-                .as_ref()
-                .and_then(|summary| summary.head(head)?.labels.first());
-            let role = role.map(|label| label.name()).unwrap_or_default();
-            let name = model.head_name(head);
-            let short = format!("{}:{} {}.{} {role}", head.layer, head.head, head.layer, head.head);
-            all.push(
-                Command::new(format!("Open head {name}"), Action::OpenHead(head))
-                    .keys(role.as_ref())
-                    .also(short),
-            );
-        }
-        all
-    }
+/// A field that is written into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Search,
+    NewText,
+}
 
+/// What is written to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exported {
+    Plot,
+    Detail,
+    Inset,
+    Sequences,
+    Page,
+}
+
+impl Atlas {
     /// Does what was asked for.
     pub(crate) fn perform(&mut self, action: Action, context: &Context) {
         let before = self.shared();
@@ -235,7 +153,9 @@ impl Atlas {
                 }
             }
             Action::ClearSearch => self.active().view.shared.search.clear(),
-            Action::ClearFilter => self.active().draw(attn_sdk::TokenFilter::default()),
+            Action::Write(field) => self.focus = Some(field),
+            Action::Patches(style) => self.active().view.shared.patches = style,
+            Action::Filter(filter) => self.active().draw(filter),
             Action::ClearSelection => {
                 let shared = &mut self.active().view.shared;
                 shared.selected = Selection::default();
@@ -251,36 +171,53 @@ impl Atlas {
             Action::Contours => self.active().view.shared.contours ^= true,
             Action::Detail(kind) => {
                 self.active().detail.set_kind(kind);
-                if self.panels.detail.is_folded() {
-                    self.panels.detail.toggle();
-                }
+                self.unfold_detail();
             }
             Action::SwitchOff(off) => self.active().switch_off(off),
             Action::SwitchAllOn => self.active().switch_all_on(),
             Action::AllFlows => self.active().view.shared.all_flows ^= true,
+            Action::ShowTyped(typed) => self.active().detail.show_typed(typed),
+            Action::ClearTyped => {
+                for pane in &mut self.panes {
+                    pane.typed.clear();
+                    pane.read_typed();
+                }
+            }
+            Action::Sequence(sequence) => self.show_sequence(sequence),
+            Action::StepSequence(by) => {
+                let pane = self.active();
+                let count = pane.study.as_ref().map_or(0, |study| study.capture().sequences().len());
+                let next = pane.sequence.and_then(|now| now.checked_add_signed(by));
+                if let Some(next) = next.filter(|next| *next < count) {
+                    self.show_sequence(next);
+                }
+            }
+            Action::Checkpoint(number) => self.active().go_to_checkpoint(number as f32),
             Action::Weighting(name) => weighting::set(self.active(), name),
             Action::ProjectSelection => inset::project_selection(self.active()),
             Action::ProjectValues => inset::project_values(self.active()),
-            Action::AblateHead => {
-                let pane = self.active();
-                if let Some(head) = pane.view.open {
-                    pane.ask(Question {
-                        heads: vec![head],
-                        edges: None,
-                    });
+            Action::CloseInset => self.active().shown_inset = None,
+            Action::Ask(question) => self.active().ask(question),
+            Action::Export(what, format) => self.export(what, format),
+            Action::OpenDialog { beside } => self.show_dialog(beside),
+            Action::OpenEmbedded { name, beside } => {
+                if let Some(model) = embedded::find(name) {
+                    self.bring(What::embedded(model), beside, context);
                 }
             }
-            Action::Export(format) => self.active().export(format),
-            Action::OpenDialog { beside } => self.show_dialog(beside),
-            Action::OpenEmbedded(name) => {
-                if let Some(model) = embedded::find(name) {
-                    self.bring(What::embedded(model), false, context);
+            Action::Control(wanted) => {
+                let found = controls(&self.panes[0])
+                    .into_iter()
+                    .find(|(control, _)| *control == wanted);
+                if let Some((_, source)) = found {
+                    self.bring_source(source, None, true, context);
                 }
             }
             Action::CloseComparison => {
                 self.panes.truncate(1);
                 self.active = 0;
             }
+            Action::LookAt(index) => self.active = index.min(self.panes.len() - 1),
             Action::SaveSession => match self.session.clone() {
                 Some(path) => self.save_session(path),
                 None => self.ask_for_session(true),
@@ -299,11 +236,13 @@ impl Atlas {
                     pane.look(look);
                 }
             }
+            Action::RemoveBookmark(index) => self.active().bookmarks.remove(index),
             Action::Panel(which) => match which {
                 Which::Sequences => self.panels.sequences.toggle(),
                 Which::About => self.panels.about.toggle(),
                 Which::Detail => self.panels.detail.toggle(),
             },
+            Action::Stop => self.stop(),
             Action::GoOn => self.active().go_on(context),
             Action::Commands => self.search.open(),
             Action::Help => self.help = !self.help,
@@ -314,16 +253,76 @@ impl Atlas {
         context.request_repaint();
     }
 
-    fn project(&mut self, projection: Projection, dims: Dims) {
+    fn unfold_detail(&mut self) {
+        if self.panels.detail.is_folded() {
+            self.panels.detail.toggle();
+        }
+    }
+
+    /// Highlights a sequence, here and in the compared model.
+    pub(crate) fn show_sequence(&mut self, sequence: usize) {
+        let pane = self.active();
+        pane.choose(Some(sequence));
+        pane.table.scroll_to(sequence);
+        self.sync(self.active);
+    }
+
+    fn export(&mut self, what: Exported, format: Format) {
+        let pane = self.active();
+        match what {
+            Exported::Plot => pane.export(format),
+            Exported::Detail => {
+                // It is written where it is drawn.
+                pane.detail.export(format);
+                self.unfold_detail();
+            }
+            Exported::Inset => {
+                if let Some(inset) = &mut pane.shown_inset {
+                    inset.export(format);
+                }
+            }
+            Exported::Sequences => {
+                if let Some(study) = &pane.study {
+                    pane.exports.table("sequences", format, &study.sequences_table());
+                }
+            }
+            Exported::Page => {
+                if let Some(summary) = &pane.summary {
+                    pane.exports.table("summary", format, &summary.table());
+                }
+            }
+        }
+    }
+
+    /// Stops what the line at the foot shows.
+    fn stop(&mut self) {
+        let opens = |pane: &Pane| !pane.work.jobs.running().is_empty();
+        if self.coming.as_ref().is_some_and(|(pane, _)| opens(pane)) {
+            self.coming = None;
+            return;
+        }
+        let busy = self.panes.iter_mut().find(|pane| opens(pane));
+        if let Some(pane) = busy
+            && let Some(job) = pane.work.jobs.running().first()
+        {
+            pane.work.jobs.stop(job.id);
+            pane.stopped_by_user(job.id);
+        }
+    }
+
+    /// Projects everything on view in this way.
+    pub(crate) fn project(&mut self, projection: Projection, dims: Dims) {
         if (self.projection, self.params.dims) == (projection, dims) {
             return;
         }
         self.projection = projection;
         (self.params.dims, self.params.method) = (dims, projection.method());
         for pane in &mut self.panes {
+            pane.projected = (projection, dims);
             pane.project(self.params.clone());
         }
         if let Some((pane, _)) = &mut self.coming {
+            pane.projected = (projection, dims);
             pane.project(self.params.clone());
         }
     }

@@ -8,7 +8,12 @@ use attn_egui::{
 };
 use eframe::egui::{Align2, Button, ComboBox, Rect, ScrollArea, TextStyle, Ui, scroll_area::ScrollBarVisibility, vec2};
 
-use crate::{actions::Action, filter, inset, options::Projection, window::Atlas};
+use crate::{
+    actions::{Action, Exported, Field},
+    filter, inset,
+    options::Projection,
+    window::Atlas,
+};
 
 /// Room for the search box, in points.
 const SEARCH: f32 = 270.0;
@@ -53,7 +58,10 @@ impl Atlas {
             let before = self.shared();
             let pane = self.active();
             let count = pane.count();
-            search_box(ui, &mut pane.view, &count);
+            let field = search_box(ui, &mut pane.view, &count);
+            if self.focus.take_if(|wanted| *wanted == Field::Search).is_some() {
+                field.request_focus();
+            }
             if before != self.shared() {
                 self.sync(self.active);
             }
@@ -86,7 +94,7 @@ impl Atlas {
             pane.look(look);
         }
         if let Some(format) = export_menu(ui, &Format::ALL) {
-            asked = Some(Action::Export(format));
+            asked = Some(Action::Export(Exported::Plot, format));
         }
         ui.separator();
         history_buttons(ui, &mut self.active().plot);

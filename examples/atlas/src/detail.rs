@@ -113,6 +113,7 @@ pub(crate) struct Detail {
     /// The rollout of a sequence, and the last request.
     rollout: Option<SequenceRollout>,
     asked: Option<(Attention, usize)>,
+    asked_export: Option<Format>,
 }
 
 impl Detail {
@@ -128,6 +129,7 @@ impl Detail {
             shows: None,
             rollout: None,
             asked: None,
+            asked_export: None,
         }
     }
 
@@ -190,6 +192,11 @@ impl Detail {
     /// Drops the rollout: the model has changed.
     pub(crate) fn drop_rollout(&mut self) {
         (self.rollout, self.asked) = (None, None);
+    }
+
+    /// Writes the plot with the next frame.
+    pub(crate) fn export(&mut self, format: Format) {
+        self.asked_export = Some(format);
     }
 
     /// Redraws: heads or sequences have changed.
@@ -372,7 +379,7 @@ impl Pane {
                     ui.selectable_value(&mut detail.kind, kind, name).on_hover_text(hint);
                 }
             }
-            asked = export_menu(ui, &Format::ALL);
+            asked = export_menu(ui, &Format::ALL).or(detail.asked_export.take());
         });
         let kind = detail.kind;
         ui.horizontal_wrapped(|ui| {

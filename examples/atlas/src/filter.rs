@@ -1,6 +1,6 @@
 //! The menu of the token filter.
 
-use attn_sdk::TokenFilter;
+use attn_sdk::{Study, TokenFilter, core::TokenColumn};
 use eframe::egui::{
     Button, DragValue, PopupCloseBehavior, ScrollArea, Ui,
     containers::menu::{MenuButton, MenuConfig},
@@ -12,8 +12,17 @@ use crate::pane::Pane;
 /// Limit of values of a column in the menu; columns with more can be searched.
 const OFFERED: usize = 60;
 
+/// The limit of tokens of a word that is offered.
+pub(crate) const AT_MOST: usize = 5;
+
 /// Width of the button, in points.
 const WIDTH: f32 = 100.0;
+
+/// Columns whose values are offered.
+pub(crate) fn offered(study: &Study) -> impl Iterator<Item = &TokenColumn> {
+    let few = |column: &&TokenColumn| (2..=OFFERED).contains(&column.classes().len());
+    study.columns().iter().filter(few)
+}
 
 /// A button that shows whether a filter is set and opens the menu.
 pub(crate) fn menu(ui: &mut Ui, pane: &mut Pane) {
@@ -33,17 +42,13 @@ pub(crate) fn menu(ui: &mut Ui, pane: &mut Pane) {
         let mut limited = filter.at_most.is_some();
         ui.horizontal(|ui| {
             ui.checkbox(&mut limited, "at most");
-            let mut most = filter.at_most.unwrap_or(5);
+            let mut most = filter.at_most.unwrap_or(AT_MOST);
             let changed = ui.add(DragValue::new(&mut most).range(1..=10_000)).changed();
             ui.label("of each word");
             filter.at_most = (limited || changed).then_some(most);
         });
         let classes = |name: &str| study.column(name).map_or(&[][..], |column| column.classes());
-        let offered = study
-            .columns()
-            .iter()
-            .filter(|column| (2..=OFFERED).contains(&column.classes().len()));
-        let offered: Vec<&str> = offered.map(|column| column.name.as_str()).collect();
+        let offered: Vec<&str> = offered(study).map(|column| column.name.as_str()).collect();
         if !offered.is_empty() {
             let id = ui.scope_id().with("column");
             let mut shown = ui

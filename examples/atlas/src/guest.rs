@@ -7,7 +7,7 @@ use attn_sdk::{
 };
 use eframe::egui::{Key, RichText, TextEdit, Ui};
 
-use crate::{pane::Pane, stopped::Again, window::Atlas};
+use crate::{actions::Field, pane::Pane, stopped::Again, window::Atlas};
 
 /// What a pane's model takes, if it can be run.
 fn reads(pane: &Pane) -> Option<&'static str> {
@@ -43,7 +43,11 @@ impl Atlas {
         let field = TextEdit::singleline(&mut pane.typed)
             .hint_text(hint)
             .desired_width(f32::INFINITY);
-        let entered = ui.add(field).lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        let shown = ui.add(field);
+        if self.focus.take_if(|wanted| *wanted == Field::NewText).is_some() {
+            shown.request_focus();
+        }
+        let entered = shown.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
         if entered || dropped.is_some() {
             let text = pane.typed.clone();
             for pane in self.panes.iter_mut().filter(|pane| reads(pane).is_some()) {

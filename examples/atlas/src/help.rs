@@ -33,7 +33,10 @@ const KEYS: [(&str, &str); 27] = [
     ("Enter", "opens the head, or presses the entry of the legend"),
     ("c", "next entry of the legend"),
     ("x", "switches the token off that n and p came to"),
-    ("u and r, Ctrl+Z and Ctrl+Y", "undo and redo"),
+    (
+        "u and r, Ctrl+Z and Ctrl+Y",
+        "undo and redo: views, colors, filters, sequences, the projection and the weighting",
+    ),
     ("t", "light or dark theme"),
     (
         "[ and ] and \\",

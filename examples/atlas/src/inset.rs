@@ -58,6 +58,7 @@ pub(crate) struct Shown {
     inset: Inset,
     view: ViewState,
     plot: SceneView,
+    asked: Option<Format>,
 }
 
 impl Shown {
@@ -66,12 +67,18 @@ impl Shown {
             inset,
             view: ViewState::default(),
             plot: SceneView::new(state, "inset"),
+            asked: None,
         }
     }
 
     /// Acts as if a key were pressed in the plot.
     pub(crate) fn press(&mut self, key: Key) {
         self.plot.press(key);
+    }
+
+    /// Writes the plot with the next frame.
+    pub(crate) fn export(&mut self, format: Format) {
+        self.asked = Some(format);
     }
 
     /// Takes theme and colors from the main plot. Selections stay its own, since its points have other numbers; so does the search
@@ -164,7 +171,7 @@ pub(crate) fn show(ui: &Ui, pane: &mut Pane) {
         .default_pos([290.0, 60.0])
         .default_size([620.0, 580.0])
         .show(ui.ctx(), |ui| {
-            asked = export_menu(ui, &Format::ALL);
+            asked = export_menu(ui, &Format::ALL).or(shown.asked.take());
             let size = vec2(ui.available_width().max(300.0), ui.available_height().max(300.0));
             ui.allocate_ui(size, |ui| {
                 shown.plot.show(ui, &mut shown.view, &shown.inset.plot);

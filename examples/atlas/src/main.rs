@@ -18,6 +18,7 @@ mod against;
 mod arrive;
 mod bar;
 mod checkpoints;
+mod commands;
 mod detail;
 mod experiment;
 mod filter;
@@ -35,6 +36,8 @@ mod stopped;
 mod summary;
 mod weighting;
 mod window;
+#[cfg(test)]
+mod window_tests;
 mod work;
 
 use std::{error::Error, process::ExitCode};

@@ -77,7 +77,7 @@ impl Atlas {
     }
 
     /// What is on view stays until the source can be read.
-    fn bring_source(&mut self, source: Source, what: Option<What>, beside: bool, context: &Context) {
+    pub(crate) fn bring_source(&mut self, source: Source, what: Option<What>, beside: bool, context: &Context) {
         let view = self.fresh_view();
         let pane = Pane::new(
             source,

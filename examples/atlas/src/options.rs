@@ -176,6 +176,12 @@ impl Projection {
         }
     }
 
+    /// The projection of a method: that of its kind, with whatever parameters.
+    pub(crate) fn of(method: &Method) -> Self {
+        let same = |other: &Self| other.method().name() == method.name();
+        Self::ALL.into_iter().find(same).unwrap_or(Self::Attention)
+    }
+
     pub(crate) fn method(self) -> Method {
         match self {
             Self::Pca => Pca.into(),

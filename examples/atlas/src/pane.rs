@@ -12,7 +12,7 @@ use attn_sdk::{
     Progress, Study, TokenFilter, Weighting,
     core::{HeadId, LayerHead},
     models::{Capturer, Checkpoint},
-    project::AtlasParams,
+    project::{AtlasParams, Dims},
     render::{Format, Pick, Plot, ViewState, control::Event, plot::over},
     study::{
         checkpoints::Checkpoints, gallery::head_file_name, placed::PlacedTokens, source::Source, summary::Summary,
@@ -25,6 +25,7 @@ use crate::{
     detail::Detail,
     experiment::Experiments,
     inset::{self, Inset},
+    options::Projection,
     selection::Selected,
     session::{Fingerprint, Look, Saved},
     source::What,
@@ -36,6 +37,11 @@ use crate::{
 /// Names of what undo goes through beside what plots read.
 const FILTER: &str = "filter";
 const SEQUENCE: &str = "sequence";
+const WEIGHTING: &str = "weighting";
+const PROJECTION: &str = "projection";
+
+/// How heads are projected: the method and the dimensions.
+pub(crate) type Projected = (Projection, Dims);
 
 /// One model and its view state.
 pub(crate) struct Pane {
@@ -70,7 +76,10 @@ pub(crate) struct Pane {
     pub(crate) weighting: Weighting,
     /// Filter of drawn tokens.
     pub(crate) filter: TokenFilter,
-    /// Filter and sequence as the view had them last: another value was brought back by undo or redo.
+    /// How heads are projected; and what undo or redo asks for in its place.
+    pub(crate) projected: Projected,
+    pub(crate) asked_projection: Option<Projected>,
+    /// What the view had last under these names: another value was brought back by undo or redo.
     kept: BTreeMap<String, String>,
     /// The highlighted sequence.
     pub(crate) sequence: Option<usize>,
@@ -130,8 +139,8 @@ impl Pane {
             folder: folder.clone(),
             model: source.checkpoint().cloned(),
             source: source.clone(),
+            work: Work::start(source, params.clone(), folder, context),
             first_params: params.clone(),
-            work: Work::start(source, params, folder, context),
             study: None,
             incoming: None,
             next_params: None,
@@ -145,6 +154,8 @@ impl Pane {
             table: TextTable::default(),
             weighting: Weighting::default(),
             filter: TokenFilter::default(),
+            projected: (Projection::of(&params.method), params.dims),
+            asked_projection: None,
             kept: BTreeMap::new(),
             sequence: None,
             found: BTreeMap::new(),
@@ -226,7 +237,8 @@ impl Pane {
         self.refresh();
     }
 
-    /// Follows what undo and redo brought back of the filter and the sequence, and notes what they are now.
+    /// Follows what undo and redo brought back of the filter, the sequence, the weighting and the projection, and notes what they
+    /// are now.
     pub(crate) fn settle(&mut self) {
         if self.study.is_none() {
             return;
@@ -234,6 +246,15 @@ impl Pane {
         if self.view.host != self.kept {
             let filter = self.view.host.get(FILTER).map(|text| serde_json::from_str(text));
             self.draw(filter.and_then(Result::ok).unwrap_or_default());
+            let weighting = self.view.host.get(WEIGHTING).cloned();
+            if let Some(name) = weighting.filter(|name| name != weighting::name(&self.weighting)) {
+                weighting::set(self, &name);
+            }
+            let projected = self.view.host.get(PROJECTION).map(|text| serde_json::from_str(text));
+            if let Some(projected) = projected.and_then(Result::ok).filter(|other| *other != self.projected) {
+                self.projected = projected;
+                self.asked_projection = Some(projected);
+            }
             let sequence = self.view.host.get(SEQUENCE).and_then(|number| number.parse().ok());
             if let Some(sequence) = sequence.filter(|sequence| Some(*sequence) != self.sequence) {
                 self.detail.forget();
@@ -244,7 +265,11 @@ impl Pane {
         let filter = (!self.filter.is_empty()).then(|| serde_json::to_string(&self.filter));
         let filter = filter.and_then(Result::ok).map(|text| (FILTER.to_owned(), text));
         let sequence = self.sequence.map(|number| (SEQUENCE.to_owned(), number.to_string()));
-        self.view.host = filter.into_iter().chain(sequence).collect();
+        let weighting = (WEIGHTING.to_owned(), weighting::name(&self.weighting).to_owned());
+        let projected = serde_json::to_string(&self.projected).ok();
+        let projected = projected.map(|text| (PROJECTION.to_owned(), text));
+        let others = filter.into_iter().chain(sequence).chain(projected);
+        self.view.host = others.chain([weighting]).collect();
         self.kept.clone_from(&self.view.host);
     }
 

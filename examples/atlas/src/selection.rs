@@ -5,7 +5,10 @@ use attn_sdk::{
     TokenFilter,
     core::HeadId,
     render::{Pick, Selection},
-    study::selection::{Attended, NearPoint, SelectionAttention, SelectionSummary},
+    study::{
+        experiment::Question,
+        selection::{Attended, NearPoint, SelectionAttention, SelectionSummary},
+    },
 };
 use eframe::egui::{CollapsingHeader, Grid, RichText, Ui};
 
@@ -183,7 +186,12 @@ fn about(ui: &mut Ui, pane: &mut Pane) -> Option<Action> {
         if pane.capturer.is_some() && pane.view.open.is_some() {
             let button = ui.button("Ablate this head");
             if button.on_hover_text("The loss without the head, below").clicked() {
-                asked = Some(Action::AblateHead);
+                asked = pane.view.open.map(|head| {
+                    Action::Ask(Question {
+                        heads: vec![head],
+                        edges: None,
+                    })
+                });
             }
         }
         if ui.button("Clear").on_hover_text("Selects nothing").clicked() {

@@ -27,7 +27,7 @@ use eframe::egui::{
 };
 
 use crate::{
-    actions::{Action, Which},
+    actions::{Action, Field, Which},
     checkpoints, help,
     open::Dialog,
     options::{Options, Projection},
@@ -73,22 +73,8 @@ pub(crate) fn open(start: Start, options: &Options) -> Result<(), Box<dyn Error>
     let out = options.out.clone().unwrap_or_else(|| "out".into());
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
-        let mut atlas = Atlas {
-            panes: Vec::new(),
-            active: 0,
-            params: session.params.clone(),
-            projection: session.projection,
-            panels: session.panels.clone(),
-            state,
-            out,
-            session: path,
-            coming: None,
-            dialog: None,
-            session_dialog: None,
-            search: CommandSearch::default(),
-            help: false,
-        };
-        atlas.restore(session, &cc.egui_ctx)?;
+        let mut atlas = Atlas::new(session, out, state, &cc.egui_ctx)?;
+        atlas.session = path;
         // The first frame is of the theme.
         apply_theme(&cc.egui_ctx, &atlas.panes[0].view);
         Ok(Box::new(atlas))
@@ -97,7 +83,7 @@ pub(crate) fn open(start: Start, options: &Options) -> Result<(), Box<dyn Error>
 }
 
 /// What the command line asks for.
-fn first_session(what: What, options: &Options) -> Session {
+pub(crate) fn first_session(what: What, options: &Options) -> Session {
     Session {
         panes: vec![crate::session::Saved {
             what,
@@ -143,6 +129,8 @@ pub(crate) struct Atlas {
     pub(crate) session_dialog: Option<SessionDialog>,
     pub(crate) search: CommandSearch,
     pub(crate) help: bool,
+    /// A field that gets the cursor with the next frame.
+    pub(crate) focus: Option<Field>,
 }
 
 /// What is shared between panes, to notice changes.
@@ -155,10 +143,48 @@ impl eframe::App for Atlas {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.show(ui);
+    }
+}
+
+impl Atlas {
+    /// The window of a session.
+    pub(crate) fn new(
+        session: Session,
+        out: PathBuf,
+        state: attn_egui::egui_wgpu::RenderState,
+        context: &Context,
+    ) -> Result<Self, String> {
+        let mut atlas = Self {
+            panes: Vec::new(),
+            active: 0,
+            params: session.params.clone(),
+            projection: session.projection,
+            panels: session.panels.clone(),
+            state,
+            out,
+            session: None,
+            coming: None,
+            dialog: None,
+            session_dialog: None,
+            search: CommandSearch::default(),
+            help: false,
+            focus: None,
+        };
+        atlas.restore(session, context)?;
+        Ok(atlas)
+    }
+
+    /// A frame.
+    pub(crate) fn show(&mut self, ui: &mut Ui) {
         let context = ui.ctx().clone();
         for pane in &mut self.panes {
             pane.listen(&context);
             pane.agree();
+        }
+        let mut panes = self.panes.iter_mut();
+        if let Some((projection, dims)) = panes.find_map(|pane| pane.asked_projection.take()) {
+            self.project(projection, dims);
         }
         self.welcome(&context);
         apply_theme(&context, &self.panes[0].view);
@@ -203,9 +229,7 @@ impl eframe::App for Atlas {
             pane.note_missing_characters();
         }
     }
-}
 
-impl Atlas {
     pub(crate) fn active(&mut self) -> &mut Pane {
         &mut self.panes[self.active]
     }
