@@ -15,7 +15,7 @@ mod cost;
 
 use attn_core::{Attention, HeadId};
 use attn_egui::{
-    SceneView,
+    SceneView, draw_directly,
     egui::{self, PointerButton, Pos2, Vec2},
     egui_wgpu::RendererOptions,
 };
@@ -52,6 +52,7 @@ fn matrix() -> Matrix {
 
 fn window(matrix: Option<Matrix>) -> Harness<'static, Content> {
     let state = create_render_state(default_wgpu_setup(), RendererOptions::default());
+    draw_directly(&state, &RendererOptions::default());
     let content = matrix.map(|matrix| (SceneView::new(&state, "heads"), ViewState::default(), matrix));
     Harness::builder()
         .with_size(SIZE)

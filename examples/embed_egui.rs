@@ -15,6 +15,8 @@ use std::error::Error;
 use attn_egui::{
     Exports, TextTable, apply_theme,
     attn_render::Format,
+    draw_directly,
+    egui_wgpu::RendererOptions,
     export::export_menu,
     search_box,
     toolbar::{color_picker, history_buttons, theme_switch, tool_buttons},
@@ -35,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let app = |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.as_ref().ok_or("eframe runs without wgpu")?;
+        draw_directly(state, &RendererOptions::default());
         Ok(Box::new(App {
             views: Views::new(state, session),
             table: TextTable::default(),

@@ -4,8 +4,10 @@
 //! nothing; and it works under any clip, layer or sampling of the host's own pass.
 
 use attn_render::{Error, Renderer, Scene, ViewState, wgpu};
-use egui::TextureId;
+use egui::{Rect, Shape, TextureId};
 use egui_wgpu::RenderState;
+
+use crate::direct::{Direct, Part};
 
 /// Blends as egui does, and as other figures do: without conversion.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
@@ -40,6 +42,14 @@ impl Canvas {
     /// The picture as it was drawn last.
     pub(crate) fn texture(&self) -> Option<TextureId> {
         self.target.as_ref().map(|target| target.id)
+    }
+
+    /// The picture in these parts, by the shader of [`draw_directly`](crate::draw_directly); `None` if the host did not ask for it, or
+    /// the picture is of another size.
+    pub(crate) fn direct(&self, whole: Rect, size: [u32; 2], parts: &[Part], pixels_per_point: f32) -> Option<Shape> {
+        let target = self.target.as_ref().filter(|target| target.size == size)?;
+        let direct = self.state.renderer.read().callback_resources.get::<Direct>().cloned()?;
+        Some(direct.shape(&self.state.device, &target.attachment, whole, parts, pixels_per_point))
     }
 
     /// Names the characters that were drawn as boxes.

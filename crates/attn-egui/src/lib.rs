@@ -3,6 +3,7 @@
 mod canvas;
 pub mod colors;
 pub mod commands;
+mod direct;
 mod error;
 pub mod export;
 pub mod fold_panel;
@@ -26,6 +27,7 @@ pub use egui;
 pub use egui_wgpu;
 
 pub use colors::apply_theme;
+pub use direct::draw_directly;
 pub use error::Error;
 pub use export::Exports;
 pub use fold_panel::FoldPanel;

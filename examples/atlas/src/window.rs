@@ -11,6 +11,8 @@ use attn_egui::{
     FoldPanel, apply_theme,
     attn_render::Format,
     commands::CommandSearch,
+    draw_directly,
+    egui_wgpu::RendererOptions,
     export::export_menu,
     fold_panel::Edge,
     open_dialog::SessionDialog,
@@ -73,6 +75,8 @@ pub(crate) fn open(start: Start, options: &Options) -> Result<(), Box<dyn Error>
     let out = options.out.clone().unwrap_or_else(|| "out".into());
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        // The renderer of the default window, which this is.
+        draw_directly(&state, &RendererOptions::default());
         let mut atlas = Atlas::new(session, out, state, &cc.egui_ctx)?;
         atlas.session = path;
         // The first frame is of the theme.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use attn_egui::{
-    Jobs, apply_theme,
-    egui_wgpu::RenderState,
+    Jobs, apply_theme, draw_directly,
+    egui_wgpu::{RenderState, RendererOptions},
     jobs::{JobEvent, JobId},
 };
 use attn_sdk::{
@@ -35,6 +35,8 @@ pub(crate) fn open(options: Options, sources: Vec<Source>) -> Result<(), Box<dyn
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        // The renderer of the default window, which this is.
+        draw_directly(&state, &RendererOptions::default());
         let params = options.params().map_err(|error| error.to_string())?;
         Ok(Box::new(Window::new(
             options,

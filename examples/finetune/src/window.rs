@@ -10,7 +10,8 @@ use std::{
 
 use attn_egui::{
     Exports, FoldPanel, Jobs, Notes, apply_theme, attn_render::Format, colors::egui_color, commands::CommandSearch,
-    export::export_menu, fold_panel::Edge, jobs::JobEvent, open_dialog::OpenDialog, toolbar::theme_switch,
+    draw_directly, egui_wgpu::RendererOptions, export::export_menu, fold_panel::Edge, jobs::JobEvent,
+    open_dialog::OpenDialog, toolbar::theme_switch,
 };
 use attn_sdk::{
     analyze::training::LogChange,
@@ -69,6 +70,8 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        // The renderer of the default window, which this is.
+        draw_directly(&state, &RendererOptions::default());
         let jobs = Jobs::new(&cc.egui_ctx);
         let (paths, view) = (options.paths(), options.view());
         look(&jobs, paths.map(|paths| TrainingRun::new(paths, Limits::default())));

@@ -2,7 +2,11 @@
 
 use std::{error::Error, path::PathBuf};
 
-use attn_egui::{Jobs, apply_theme, egui_wgpu::RenderState, jobs::JobEvent};
+use attn_egui::{
+    Jobs, apply_theme, draw_directly,
+    egui_wgpu::{RenderState, RendererOptions},
+    jobs::JobEvent,
+};
 use attn_sdk::{
     render::ViewState,
     study::decoding::{AlignmentHead, Blame, Decoder, Decoding, DecodingParams, Neighborhood, StateIndex},
@@ -103,6 +107,8 @@ pub(crate) fn open(options: Options) -> Result<(), Box<dyn Error>> {
     };
     let app = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.clone().ok_or("eframe runs without wgpu")?;
+        // The renderer of the default window, which this is.
+        draw_directly(&state, &RendererOptions::default());
         let (view, jobs) = (options.view(), Jobs::new(&cc.egui_ctx));
         // The first frame is of the theme.
         apply_theme(&cc.egui_ctx, &view);

@@ -11,6 +11,7 @@ use attn_render::{
 use egui::{Color32, Mesh, Rect, TextureId, Ui, Vec2, pos2, vec2};
 
 use super::SceneView;
+use crate::direct::Part;
 
 /// Scenes of more points are shifted.
 const LARGE: usize = 50_000;
@@ -30,28 +31,37 @@ pub(super) struct Glide {
 impl Glide {
     /// What is painted in place of the picture that fills `whole`: the shifted part with what stays around it, and the ground that
     /// the part leaves blank. Every pixel is painted once, because a software rasterizer pays for each.
-    pub(super) fn meshes(&self, whole: Rect, scale: f32, texture: TextureId, ground: Color32) -> [Mesh; 2] {
+    pub(super) fn parts(&self, whole: Rect, scale: f32, ground: Color32) -> Vec<Part> {
         let at = |p: [f32; 2]| whole.min + vec2(p[0], p[1]) / scale;
         let clip = Rect::from_min_max(at(self.clip.min), at(self.clip.max)).intersect(whole);
         // By whole pixels, which stay what they are.
         let by = Vec2::from(self.by.map(f32::round)) / scale;
         let place = clip.translate(by).intersect(clip);
-        let (mut picture, mut blank) = (Mesh::with_texture(texture), Mesh::default());
-        let part = |place: Rect| {
-            let corner = |p: egui::Pos2| ((p - whole.min) / whole.size()).to_pos2();
-            Rect::from_min_max(corner(place.min), corner(place.max))
-        };
-        for stays in around(whole, clip) {
-            picture.add_rect_with_uv(stays, part(stays), Color32::WHITE);
-        }
+        let stays = around(whole, clip).map(|place| Part::Picture(place, Vec2::ZERO));
+        let bare = around(clip, place).map(|place| Part::Blank(place, ground));
+        let mut parts: Vec<Part> = stays.chain(bare).collect();
         if place.is_positive() {
-            picture.add_rect_with_uv(place, part(place.translate(-by)), Color32::WHITE);
+            parts.push(Part::Picture(place, by));
         }
-        for bare in around(clip, place) {
-            blank.add_colored_rect(bare, ground);
-        }
-        [picture, blank]
+        parts
     }
+}
+
+/// Parts of a picture that fills `whole`, for egui's shader.
+pub(super) fn meshes(parts: &[Part], whole: Rect, texture: TextureId) -> [Mesh; 2] {
+    let (mut picture, mut blank) = (Mesh::with_texture(texture), Mesh::default());
+    let corner = |p: egui::Pos2| ((p - whole.min) / whole.size()).to_pos2();
+    for part in parts {
+        match part {
+            Part::Picture(place, by) => {
+                let from = place.translate(-*by);
+                let part = Rect::from_min_max(corner(from.min), corner(from.max));
+                picture.add_rect_with_uv(*place, part, Color32::WHITE);
+            }
+            Part::Blank(place, color) => blank.add_colored_rect(*place, *color),
+        }
+    }
+    [picture, blank]
 }
 
 /// The parts of a rectangle around another one within it.
@@ -181,7 +191,8 @@ mod tests {
         assert!((from[0] + glide.by[0] - to[0]).abs() < 0.1 && (from[1] + glide.by[1] - to[1]).abs() < 0.1);
 
         let whole = Rect::from_min_size(pos2(30.0, 50.0), vec2(400.0, 400.0));
-        let [picture, blank] = glide.meshes(whole, 1.0, TextureId::User(0), Color32::RED);
+        let parts = glide.parts(whole, 1.0, Color32::RED);
+        let [picture, blank] = meshes(&parts, whole, TextureId::User(0));
         let clip = Rect::from_min_max(glide.clip.min.into(), glide.clip.max.into()).translate(whole.min.to_vec2());
         for (x, y) in (0..400).flat_map(|x| (0..400).map(move |y| (x, y))) {
             let pixel = whole.min + vec2(x as f32 + 0.5, y as f32 + 0.5);

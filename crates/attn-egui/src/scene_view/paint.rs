@@ -1,26 +1,27 @@
 //! What a widget paints over its picture, and what it says to screen readers.
 
 use attn_render::{Area, ViewState};
-use egui::{Align2, Color32, FontId, Pos2, Rect, Response, Role, Shape, Stroke, StrokeKind, Ui, Vec2};
+use egui::{Align2, FontId, Rect, Response, Role, Shape, Stroke, StrokeKind, Ui, Vec2, emath::TSTransform};
 
-use super::SceneView;
-use crate::colors::egui_color;
+use super::{SceneView, glide::meshes};
+use crate::{colors::egui_color, direct::Part};
 
 impl SceneView {
     pub(super) fn paint(&self, ui: &Ui, view: &ViewState, response: &Response, rect: Rect, scale: f32) {
         let (painter, colors) = (ui.painter_at(rect), view.colors());
         if let (Some(texture), Some(_)) = (self.canvas.texture(), &self.scene) {
-            match &self.glide {
+            let parts = match &self.glide {
                 Some(glide) => {
                     let ground = if glide.inside { colors.panel } else { colors.background };
-                    for mesh in glide.meshes(rect, scale, texture, egui_color(ground)) {
-                        painter.add(mesh);
-                    }
+                    glide.parts(rect, scale, egui_color(ground))
                 }
-                None => {
-                    let whole = Rect::from_min_max(Pos2::ZERO, Pos2::new(1.0, 1.0));
-                    painter.image(texture, rect, whole, Color32::WHITE);
-                }
+                None => vec![Part::Picture(rect, Vec2::ZERO)],
+            };
+            match self.direct(ui, rect, scale, &parts) {
+                Some(shape) => _ = painter.add(shape),
+                None => meshes(&parts, rect, texture)
+                    .into_iter()
+                    .for_each(|mesh| _ = painter.add(mesh)),
             }
         }
         let accent = egui_color(colors.accent);
@@ -53,6 +54,16 @@ impl SceneView {
             let ring = Stroke::new(2.0, egui_color(colors.query));
             painter.rect_stroke(rect, 0.0, ring, StrokeKind::Inside);
         }
+    }
+
+    /// The picture by a shader of its own, which takes a pixel of the picture for one of the screen and fades nothing.
+    fn direct(&self, ui: &Ui, rect: Rect, scale: f32, parts: &[Part]) -> Option<Shape> {
+        let moved = ui.ctx().layer_transform_to_global(ui.layer_id());
+        let plain = ui.pixels_per_point() == scale && ui.opacity() >= 1.0 && ui.is_enabled();
+        let plain = plain && moved.is_none_or(|moved| moved == TSTransform::IDENTITY);
+        plain
+            .then(|| self.canvas.direct(rect, self.size, parts, scale))
+            .flatten()
     }
 
     /// For screen readers: what the picture is, and what is open, selected and hovered.
