@@ -260,7 +260,7 @@ impl Browser {
     fn map(&mut self, ui: &mut Ui) {
         let model = &self.study.models[self.model];
         let Some(layer) = model.layers.get(self.layer).filter(|layer| !layer.map.is_empty()) else {
-            ui.label("Too few words for a map, or no layer yet.");
+            ui.label("There is no map: too few words, left out (--no-map), or no layer yet.");
             return;
         };
         let picture = &mut self.stage.map;
