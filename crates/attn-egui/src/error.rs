@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// The reason why a widget shows an error message in place of its plot, or why a session is not opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

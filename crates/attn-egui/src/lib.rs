@@ -28,7 +28,7 @@ pub use egui_wgpu;
 
 pub use colors::apply_theme;
 pub use direct::draw_directly;
-pub use error::Error;
+pub use error::{Error, Result};
 pub use export::Exports;
 pub use fold_panel::FoldPanel;
 pub use help::key_help;

@@ -1,5 +1,8 @@
 //! Errors of a study. Errors of other crates pass through unchanged.
 
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// An error of a study.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -38,7 +38,7 @@ mod weighting;
 pub use {attn_analyze, attn_core, attn_models, attn_project, attn_render};
 
 pub use decoding::Decoder;
-pub use error::Error;
+pub use error::{Error, Result};
 pub use filter::TokenFilter;
 pub use points::Place;
 pub use source::{Opened, Source};
