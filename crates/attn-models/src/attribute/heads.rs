@@ -10,7 +10,7 @@ use super::{
     batches::each_batch,
     target::{Examples, values},
 };
-use crate::{Error, Model, Point, Result, Site, Tap};
+use crate::{Error, Model, Point, Result, Site, Tap, blocks::scale_heads};
 
 /// One number per head of one of a model's attentions.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +168,7 @@ impl Tap for Masks {
     fn tap(&mut self, site: Site, tensor: Tensor) -> Result<Tensor> {
         let (batch, _, heads, _) = tensor.dims4()?;
         let mask = Var::ones((batch, 1, heads, 1), tensor.dtype(), tensor.device())?;
-        let masked = tensor.broadcast_mul(&mask)?;
+        let masked = scale_heads(&tensor, &mask)?;
         self.seen.insert(site, mask);
         Ok(masked)
     }

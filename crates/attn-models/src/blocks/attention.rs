@@ -8,7 +8,7 @@ use attn_core::{
 use candle_core::{D, Tensor};
 
 use super::{
-    Bias, Linear, Norm, Pass, Rotation, ScoreTerms, kernels,
+    Bias, Linear, Norm, Pass, Rotation, ScoreTerms, Sinks, gradients, kernels,
     terms::{OffsetLayer, Offsets},
 };
 use crate::{Point, Result, Site};
@@ -322,7 +322,12 @@ impl MultiHead {
         let context = self.attend(qkv, bias, offsets, pass)?;
         let (batch, tokens, ..) = context.dims4()?;
         let context = pass.tap(self.site(Point::HeadOutput), context)?;
-        let output = self.output.forward(&context.reshape((batch, tokens, ()))?, pass)?;
+        // An operation with a backward pass takes heads side by side as they are.
+        let context = match !pass.fused() && kernels::apply_to(&context) {
+            true => context,
+            false => context.reshape((batch, tokens, ()))?,
+        };
+        let output = self.output.forward(&context, pass)?;
         pass.tap(self.site(Point::AttentionOutput), output)
     }
 
@@ -379,6 +384,9 @@ impl MultiHead {
     /// `[batch, tokens, heads * head_dim]` to a contiguous `[batch, heads, tokens, head_dim]`.
     fn split(&self, x: &Tensor, heads: usize) -> Result<Tensor> {
         let (batch, tokens, _) = x.dims3()?;
+        if x.track_op() && kernels::apply_to(x) {
+            return Ok(gradients::split_heads(x, heads)?);
+        }
         Ok(x.reshape((batch, tokens, heads, self.shape.head_dim))?
             .transpose(1, 2)?
             .contiguous()?)
@@ -394,7 +402,7 @@ impl MultiHead {
     ) -> Result<Tensor> {
         let (batch, heads, queries, _) = query.dims4()?;
         let keys = key.dim(2)?;
-        let (key, value) = (key.contiguous()?.transpose(2, 3)?, value.contiguous()?);
+        let (key, value) = (key.contiguous()?, value.contiguous()?);
         let tapped = pass.wants(self.site(Point::Scores)) || pass.wants(self.site(Point::Attention));
         let whole = tapped || !pass.fused();
         let block = if whole {
@@ -422,14 +430,37 @@ impl MultiHead {
                 (Some(offsets), None) => Some(offsets.scores(&some, rows.clone(), keys)?),
                 (None, bias) => bias,
             };
-            parts.push(self.attend_rows(&some, &key, &value, bias.as_ref(), pass)?);
+            let at_once = !tapped && pass.relevance.is_none() && self.one_operation(query, bias.as_ref(), pass);
+            parts.push(if at_once {
+                gradients::attend([&some, &key, &value], self.kernel()?, bias.as_ref())?
+            } else {
+                self.attend_rows(&some, &key.t()?, &value, bias.as_ref(), pass)?
+            });
             first = rows.end;
         }
         let context = match parts.as_slice() {
             [one] => one.clone(),
             several => Tensor::cat(several, 2)?,
         };
+        if context.track_op() && kernels::apply_to(&context) {
+            return Ok(gradients::merge_heads(&context)?);
+        }
         Ok(context.transpose(1, 2)?)
+    }
+
+    /// Whether the softmax is one operation with a backward pass. None of its gradients then flow into bias and sinks, and none
+    /// go through a cap.
+    fn one_operation(&self, scores: &Tensor, bias: Option<&Tensor>, pass: &Pass<'_>) -> bool {
+        let constant = !bias.is_some_and(Tensor::track_op) && !self.terms.sinks.as_ref().is_some_and(Sinks::trained);
+        !pass.fused() && kernels::apply_to(scores) && constant && self.terms.soft_cap.is_none()
+    }
+
+    fn kernel(&self) -> Result<kernels::Softmax> {
+        Ok(kernels::Softmax {
+            scale: self.scale as f32,
+            cap: self.terms.soft_cap.map(|cap| cap as f32),
+            sinks: self.terms.sinks.as_ref().map(Sinks::now).transpose()?,
+        })
     }
 
     /// What each head reads at some queries `[batch, heads, queries, head_dim]`, in the same shape, given the keys
@@ -448,14 +479,12 @@ impl MultiHead {
         let grouped = (batch, kv_heads, heads / kv_heads * queries, head_dim);
         let scores = query.contiguous()?.reshape(grouped)?.matmul(key)?;
         let scores = scores.reshape((batch, heads, queries, keys))?;
-        let attention = if pass.fused() && kernels::apply_to(&scores) && !pass.wants(self.site(Point::Scores)) {
-            let softmax = kernels::Softmax {
-                scale: self.scale as f32,
-                cap: self.terms.soft_cap.map(|cap| cap as f32),
-                sinks: self.terms.sinks.as_ref().map(|sinks| sinks.now()).transpose()?,
-            };
-            kernels::scaled_softmax(&scores, softmax, bias)?;
+        let tapped = pass.wants(self.site(Point::Scores));
+        let attention = if pass.fused() && kernels::apply_to(&scores) && !tapped {
+            kernels::scaled_softmax(&scores, self.kernel()?, bias)?;
             scores
+        } else if !tapped && self.one_operation(&scores, bias, pass) {
+            gradients::softmax(&scores, self.kernel()?, bias)?
         } else {
             self.softmax(scores, bias, pass)?
         };
@@ -482,6 +511,14 @@ impl MultiHead {
             None if pass.fused() => return Ok(candle_nn::ops::softmax_last_dim(&scores.contiguous()?)?),
             None => None,
         };
+        if sinks.is_none() && kernels::apply_to(&scores) {
+            let plain = kernels::Softmax {
+                scale: 1.0,
+                cap: None,
+                sinks: None,
+            };
+            return Ok(gradients::softmax(&scores, plain, None)?);
+        }
         // The largest score only keeps the exponentials in range: no gradient flows through it.
         let largest = scores.max_keepdim(D::Minus1)?.detach();
         let Some(sinks) = sinks else {

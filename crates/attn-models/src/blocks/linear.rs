@@ -2,7 +2,11 @@
 
 use candle_core::{Tensor, Var, backprop::GradStore};
 
-use super::{Activation, Pass, kernels};
+use super::{
+    Activation, Pass,
+    gradients::{self, Affine},
+    kernels,
+};
 use crate::{Result, Weights};
 
 /// An affine map of the last dimension.
@@ -304,7 +308,38 @@ impl Linear {
     }
 
     fn run(&self, x: &Tensor, activation: Option<Activation>, pass: &Pass<'_>) -> Result<Tensor> {
-        let y = self.unscaled(x, activation, pass)?;
+        self.times_scale(self.unscaled(x, activation, pass)?)
+    }
+
+    /// The map as one operation with a backward pass; relevance has a rule of its own for what comes after the product.
+    fn affine(&self, activation: Option<Activation>, pass: &Pass<'_>) -> Affine<'_> {
+        // The stored matrix, where it is one: its gradient then needs no transposition.
+        let whole = self.transposed && self.spread.is_none() && self.stored.rank() == 2;
+        Affine {
+            weight: if whole { &self.stored } else { &self.weight },
+            transposed: whole,
+            bias: self.bias.as_ref().filter(|_| pass.relevance.is_none()),
+            activation: activation.filter(|_| pass.relevance.is_none()),
+        }
+    }
+
+    /// `second(activation(first x))`.
+    pub(super) fn two(
+        (first, second): (&Self, &Self),
+        x: &Tensor,
+        activation: Activation,
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
+        let plain = first.scale.is_none() && pass.relevance.is_none();
+        if plain && !pass.fused() && kernels::apply_to(x) {
+            let maps = (first.affine(Some(activation), pass), second.affine(None, pass));
+            let y = gradients::two_maps(x, &maps.0, &maps.1)?;
+            return second.times_scale(y);
+        }
+        second.forward(&first.activated(x, activation, pass)?, pass)
+    }
+
+    fn times_scale(&self, y: Tensor) -> Result<Tensor> {
         Ok(match &self.scale {
             Some(scale) => y.broadcast_mul(scale)?,
             None => y,
@@ -316,6 +351,14 @@ impl Linear {
         let mut dims = x.dims().to_vec();
         if let Some(last) = dims.last_mut() {
             *last = outputs;
+        }
+        if !pass.fused() && kernels::apply_to(x) {
+            let map = self.affine(activation, pass);
+            let y = map.forward(x)?;
+            return match pass.relevance {
+                Some(relevance) => relevance.linear(&y, self.bias.as_ref(), activation),
+                None => Ok(y),
+            };
         }
         // One product over all rows: candle would otherwise copy the matrix once per batch entry.
         let y = x.reshape(((), inputs))?.matmul(&self.weight)?;

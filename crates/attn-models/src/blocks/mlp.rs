@@ -24,13 +24,11 @@ impl Mlp {
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) for a tensor of another width.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let inner = match &self.gate {
-            Some(gate) => pass
-                .constant(gate.activated(x, self.activation, pass)?)
-                .mul(&self.up.forward(x, pass)?)?,
-            None => self.up.activated(x, self.activation, pass)?,
+        let Some(gate) = &self.gate else {
+            return Linear::two((&self.up, &self.down), x, self.activation, pass);
         };
-        self.down.forward(&inner, pass)
+        let gate = pass.constant(gate.activated(x, self.activation, pass)?);
+        self.down.forward(&gate.mul(&self.up.forward(x, pass)?)?, pass)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The blocks that families are built from: attention with taps, MLP, norms, embeddings, positions, masks.
 //!
-//! Every block takes the [`Pass`] it runs in. The pass knows who listens and whether gradients are wanted. Gradients
-//! decide between fused kernels (fast, but candle's have no backward pass) and the same sums composed of plain
-//! operations.
+//! Every block takes the [`Pass`] it runs in. The pass knows who listens and whether gradients are wanted. Without them
+//! blocks run in fused kernels. With them they are operations that have a backward pass of their own on the CPU, and the same
+//! sums composed of plain operations elsewhere.
 //!
 //! | block | what it is |
 //! |---|---|
@@ -28,6 +28,7 @@ mod cache;
 mod convolution;
 mod embedding;
 mod experts;
+mod gradients;
 mod kernels;
 mod linear;
 mod mask;
@@ -62,6 +63,7 @@ pub use self::{
 pub(crate) use self::{
     attention::{OFFSET_TENSORS, block},
     cache::Cache,
+    gradients::scale_heads,
     relevance::Relevance,
 };
 use crate::{Gradients, Result, Site, Tap, inputs::Padding, start::Start, tap::visit};

@@ -48,6 +48,11 @@ impl Sinks {
         Ok(self.tensor.to_vec1()?)
     }
 
+    /// Whether gradients flow into them.
+    pub(super) fn trained(&self) -> bool {
+        self.tensor.track_op()
+    }
+
     /// `[1, heads, 1, 1]`.
     pub(super) fn as_scores(&self) -> Result<Tensor> {
         Ok(self.tensor.reshape((1, (), 1, 1))?)
