@@ -117,16 +117,17 @@ fn main() {
         after[1] - before[1]
     );
 
-    let run = decoder.decode("March 5, 1723", &params, &()).unwrap();
-    let mut states = 0;
-    let [_, wall] = measured(|| {
-        let found = index
-            .neighborhood(&run, 0, &NeighborhoodParams::default(), &())
-            .unwrap();
-        states = found.states.len();
-    });
-    println!(
-        "neighbors of {states} states of a run: {:.2} ms each",
-        1e3 * wall / states.max(1) as f64
-    );
+    // The first run reads the map and touches most pages of the files.
+    for source in ["March 5, 1723", "May 21, 1850", "August 13, 1402", "June 27, 2011"] {
+        let run = decoder.decode(source, &params, &()).unwrap();
+        let mut states = 0;
+        let times = measured(|| {
+            let found = index
+                .neighborhood(&run, 0, &NeighborhoodParams::default(), &())
+                .unwrap();
+            states = found.states.len();
+        });
+        let [cpu, wall] = times.map(|seconds| 1e3 * seconds / states.max(1) as f64);
+        println!("neighbors of {states} states of a run: {wall:.2} ms each, {cpu:.2} CPU ms");
+    }
 }

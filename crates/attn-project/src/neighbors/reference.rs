@@ -1,4 +1,4 @@
-//! Points prepared for comparison with new ones, one new point after the other.
+//! Points prepared for comparison with new ones, a few new points at a time.
 
 use ndarray::{Array2, ArrayView2};
 use pulp::{Simd, WithSimd};
@@ -72,7 +72,20 @@ impl Reference {
 
     /// The `count` nearest old points of a prepared row, by comparison with all of them.
     pub(crate) fn nearest(&self, row: &[f32], count: usize) -> Result<Near> {
-        let (mut scores, same) = self.scores(row)?;
+        Ok(self.near(self.scores(row)?, count))
+    }
+
+    /// The same of a few prepared rows, `[row, dimension]`: each old point is read from memory once for all of them.
+    pub(crate) fn nearest_of(&self, rows: &[f32], count: usize) -> Result<Vec<Near>> {
+        let rows = rows.chunks_exact(self.columns().max(1));
+        if self.metric.kernel() == Kernel::Pairs {
+            return rows.map(|row| self.nearest(row, count)).collect();
+        }
+        let found = self.scan(&rows.collect::<Vec<_>>()).into_iter();
+        Ok(found.map(|found| self.near(found, count)).collect())
+    }
+
+    fn near(&self, (mut scores, same): Scores, count: usize) -> Near {
         let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let count = count.clamp(1, scores.len());
         if count < scores.len() {
@@ -80,27 +93,28 @@ impl Reference {
             scores.truncate(count);
         }
         scores.sort_unstable_by(order);
-        Ok(Near {
+        Near {
             same,
             indices: scores.iter().map(|score| score.1).collect(),
             distances: scores.iter().map(|score| self.distance(score.0)).collect(),
-        })
+        }
     }
 
     /// Some old points with their distances from a prepared row, nearest first. For a metric with a kernel.
     pub(super) fn measure(&self, row: &[f32], points: &[u32]) -> Vec<(u32, f32)> {
         let flat = self.rows.as_slice().unwrap_or_default();
-        let mut scores = Vec::with_capacity(points.len());
+        let mut found = vec![(Vec::with_capacity(points.len()), None)];
         for &j in points {
             pulp::Arch::new().dispatch(Scan {
                 kernel: self.metric.kernel(),
                 flat: &flat[j as usize * row.len()..(j as usize + 1) * row.len()],
-                row,
-                scores: &mut scores,
+                rows: &[row],
+                found: &mut found,
             });
         }
-        let found = points.iter().zip(&scores);
-        let mut found: Vec<(u32, f32)> = found.map(|(&j, score)| (j, self.distance(score.0))).collect();
+        let scores = found.iter().flat_map(|(scores, _)| scores);
+        let scores = points.iter().zip(scores);
+        let mut found: Vec<(u32, f32)> = scores.map(|(&j, score)| (j, self.distance(score.0))).collect();
         found.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         found
     }
@@ -117,7 +131,7 @@ impl Reference {
     }
 
     /// A score for every old point, which orders like the distance, and the first that equals the row.
-    fn scores(&self, row: &[f32]) -> Result<(Vec<(f32, u32)>, Option<u32>)> {
+    fn scores(&self, row: &[f32]) -> Result<Scores> {
         let flat = self.rows.as_slice().unwrap_or_default();
         if self.metric.kernel() == Kernel::Pairs {
             let scores = pairwise::nearest(row, flat, &self.metric, None)?;
@@ -125,14 +139,20 @@ impl Reference {
             let scores = scores.into_iter().map(|found| (found.score(), found.point()));
             return Ok((scores.collect(), same.map(|same| same as u32)));
         }
-        let mut scores = Vec::with_capacity(self.rows.nrows());
-        let same = pulp::Arch::new().dispatch(Scan {
+        Ok(self.scan(&[row]).pop().unwrap_or_default())
+    }
+
+    /// The scores of some rows, for a metric with a kernel.
+    fn scan(&self, rows: &[&[f32]]) -> Vec<Scores> {
+        let none = || (Vec::with_capacity(self.rows.nrows()), None);
+        let mut found: Vec<Scores> = rows.iter().map(|_| none()).collect();
+        pulp::Arch::new().dispatch(Scan {
             kernel: self.metric.kernel(),
-            flat,
-            row,
-            scores: &mut scores,
+            flat: self.rows.as_slice().unwrap_or_default(),
+            rows,
+            found: &mut found,
         });
-        Ok((scores, same))
+        found
     }
 
     /// The distance that a score stands for.
@@ -145,42 +165,47 @@ impl Reference {
     }
 }
 
-/// Compares a row with all old points, and finds the first that equals it.
+/// A score and a number for every old point, and the first that equals the new one.
+type Scores = (Vec<(f32, u32)>, Option<u32>);
+
+/// Compares rows with all old points, and finds the first that equals each. An old point stays in the nearest cache for all rows.
 struct Scan<'a> {
     kernel: Kernel,
     flat: &'a [f32],
-    row: &'a [f32],
-    scores: &'a mut Vec<(f32, u32)>,
+    rows: &'a [&'a [f32]],
+    found: &'a mut [Scores],
 }
 
 impl WithSimd for Scan<'_> {
-    type Output = Option<u32>;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Option<u32> {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self {
             kernel,
             flat,
-            row,
-            scores,
+            rows,
+            found,
         } = self;
-        let new_is_zero = zero(row);
-        let mut same = None;
-        for (j, old) in flat.chunks_exact(row.len()).enumerate() {
-            let score = match kernel {
-                Kernel::Euclidean => sum(simd, row, old, false),
-                Kernel::InnerProduct => -sum(simd, row, old, true),
-                Kernel::Cosine | Kernel::Pairs if new_is_zero || zero(old) => 1.0,
-                Kernel::Cosine | Kernel::Pairs => 0.5 * sum(simd, row, old, false),
-            };
-            // Equal rows have no difference; only products, and rows without a direction, do not show it.
-            let may_equal = score == 0.0 || new_is_zero || kernel == Kernel::InnerProduct;
-            if same.is_none() && may_equal && row == old {
-                same = Some(j as u32);
+        let zeros: Vec<bool> = rows.iter().map(|row| zero(row)).collect();
+        let width = rows.first().map_or(1, |row| row.len()).max(1);
+        for (j, old) in flat.chunks_exact(width).enumerate() {
+            let old_is_zero = kernel == Kernel::Cosine && zero(old);
+            for ((&row, &new_is_zero), (scores, same)) in rows.iter().zip(&zeros).zip(&mut *found) {
+                let score = match kernel {
+                    Kernel::Euclidean => sum(simd, row, old, false),
+                    Kernel::InnerProduct => -sum(simd, row, old, true),
+                    Kernel::Cosine | Kernel::Pairs if new_is_zero || old_is_zero => 1.0,
+                    Kernel::Cosine | Kernel::Pairs => 0.5 * sum(simd, row, old, false),
+                };
+                // Equal rows have no difference; only products, and rows without a direction, do not show it.
+                let may_equal = score == 0.0 || new_is_zero || kernel == Kernel::InnerProduct;
+                if same.is_none() && may_equal && row == old {
+                    *same = Some(j as u32);
+                }
+                scores.push((score.clamp(-f32::MAX, f32::MAX), j as u32));
             }
-            scores.push((score.clamp(-f32::MAX, f32::MAX), j as u32));
         }
-        same
     }
 }
 

@@ -178,39 +178,41 @@ impl FittedProjection {
             .enumerate()
             .try_for_each(|(chunk, slots)| {
                 progress::step(progress, stages::PLACEMENT, chunk * CHUNK, count)?;
-                for (offset, out) in slots.chunks_mut(dims).enumerate() {
-                    let start = (chunk * CHUNK + offset) * self.columns;
-                    let row = start..start + self.columns;
-                    self.place(&raw[row.clone()], prepared.map(|prepared| &prepared[row]), out)?;
-                }
-                Ok::<(), Error>(())
+                let first = chunk * CHUNK * self.columns;
+                let rows = first..first + slots.len() / dims * self.columns;
+                let prepared = prepared.map(|prepared| &prepared[rows.clone()]);
+                self.place(&raw[rows], prepared, slots)
             })?;
         progress::step(progress, stages::PLACEMENT, count, count)?;
         Ok(placed)
     }
 
-    /// Places one row, which is also given as the reference knows it.
-    fn place(&self, row: &[f32], prepared: Option<&[f32]>, out: &mut [f32]) -> Result<()> {
-        let mut point = NewPoint {
-            row,
-            neighbors: &[],
-            distances: &[],
-            seed: hash(prepared.unwrap_or(row)),
+    /// Places some rows, which are also given as the reference knows them.
+    fn place(&self, rows: &[f32], prepared: Option<&[f32]>, slots: &mut [f32]) -> Result<()> {
+        let near = match (&self.reference, prepared) {
+            (Some(reference), Some(prepared)) => reference.nearest_of(prepared, self.placement.neighbors())?,
+            _ => Vec::new(),
         };
-        let near;
-        if let (Some(reference), Some(prepared)) = (&self.reference, prepared) {
-            near = reference.nearest(prepared, self.placement.neighbors())?;
-            if let Some(same) = near.same {
+        let known = prepared.unwrap_or(rows).chunks_exact(self.columns);
+        let outs = slots.chunks_mut(self.embedding.points.ncols());
+        for (at, ((row, known), out)) in rows.chunks_exact(self.columns).zip(known).zip(outs).enumerate() {
+            let near = near.get(at);
+            if let Some(same) = near.and_then(|near| near.same) {
                 let old = self.embedding.points.row(same as usize);
                 out.iter_mut().zip(old).for_each(|(out, &old)| *out = old);
-                return Ok(());
+                continue;
             }
-            (point.neighbors, point.distances) = (&near.indices, &near.distances);
+            let point = NewPoint {
+                row,
+                neighbors: near.map_or(&[], |near| &near.indices),
+                distances: near.map_or(&[], |near| &near.distances),
+                seed: hash(known),
+            };
+            self.placement.place(&point, out)?;
+            if !out.iter().all(|x| x.is_finite()) {
+                return Err(Error::shape("coordinates", "finite numbers", format!("{out:?}")));
+            }
         }
-        self.placement.place(&point, out)?;
-        match out.iter().all(|x| x.is_finite()) {
-            true => Ok(()),
-            false => Err(Error::shape("coordinates", "finite numbers", format!("{out:?}"))),
-        }
+        Ok(())
     }
 }

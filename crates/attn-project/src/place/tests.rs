@@ -117,8 +117,11 @@ fn neighbors_as_by_sorting_all_distances() {
     new.row_mut(3).fill(0.0);
     for metric in Metric::builtin() {
         let reference = Reference::new(points.view(), metric.clone());
-        for (row, prepared) in new.rows().into_iter().zip(reference.prepare(new.view()).rows()) {
-            let near = reference.nearest(prepared.as_slice().unwrap(), 9).unwrap();
+        let prepared = reference.prepare(new.view());
+        let together = reference.nearest_of(prepared.as_slice().unwrap(), 9).unwrap();
+        for ((row, prepared), near) in new.rows().into_iter().zip(prepared.rows()).zip(&together) {
+            let alone = reference.nearest(prepared.as_slice().unwrap(), 9).unwrap();
+            assert_eq!((&near.indices, &near.distances), (&alone.indices, &alone.distances));
             let mut all: Vec<(f64, u32)> = (0..150)
                 .map(|j| {
                     let old = points.row(j).mapv(f64::from);

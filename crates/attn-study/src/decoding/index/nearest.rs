@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use attn_core::Progress;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, Axis};
+use serde::de::DeserializeOwned;
 
 use super::{
     Neighbor, Neighborhood, NeighborhoodParams, StateIndex, StateKind, StateNeighbors,
     files::{ENTRY, Files, entry_of},
-    neighborhood::Record,
+    neighborhood::{Ids, IndexedPair},
 };
 use crate::{
     Error,
@@ -105,8 +106,7 @@ impl StateIndex {
                 let (mut compared, mut agreeing) = (0, 0);
                 let mut neighbors = Vec::new();
                 for found in found {
-                    let record = reader.pair(found.pair)?;
-                    let agrees = record.ids(own.kind).get(found.token) == row.ids.get(token);
+                    let agrees = reader.ids(found.pair)?.of(own.kind).get(found.token) == row.ids.get(token);
                     let listed = compared < params.kept;
                     compared += usize::from(!found.own);
                     agreeing += usize::from(!found.own && agrees);
@@ -116,7 +116,7 @@ impl StateIndex {
                     let next = near.pairs.len();
                     let pair = *shown.entry(found.pair).or_insert(next);
                     if pair == next {
-                        near.pairs.push(record.pair.clone());
+                        near.pairs.push(reader.line::<IndexedPair>(found.pair)?);
                     }
                     rows.push(found.row);
                     neighbors.push(Neighbor {
@@ -166,25 +166,22 @@ impl StateIndex {
             return Ok(Vec::new());
         };
         let wanted = params.neighbors.clamp(1, search.len().max(1));
-        let mut found: Vec<Vec<Found>> = Vec::new();
-        for row in states.rows() {
-            let query = row.to_vec();
-            let query = ArrayView2::from_shape((1, query.len()), &query).map_err(|error| Error::Shape {
-                what: "a state",
-                expected: "one row".into(),
-                found: error.to_string(),
-            })?;
-            let mut asked = 2 * wanted;
-            loop {
-                let matches = search.query(query, asked, progress)?;
-                let (folded, others) = fold((kind, source), matches.indices(0), matches.distances(0), wanted, reader)?;
-                let all = matches.indices(0).len() < asked || asked >= MOST * wanted;
-                if others >= wanted || all {
-                    found.push(folded);
-                    break;
+        let mut found: Vec<Vec<Found>> = states.rows().into_iter().map(|_| Vec::new()).collect();
+        let (mut open, mut asked): (Vec<usize>, usize) = ((0..states.nrows()).collect(), 2 * wanted);
+        while !open.is_empty() {
+            let matches = search.query(states.select(Axis(0), &open).view(), asked, progress)?;
+            let mut short = Vec::new();
+            for (at, row) in open.into_iter().enumerate() {
+                let (rows, distances) = (matches.indices(at), matches.distances(at));
+                let (folded, others) = fold((kind, source), rows, distances, wanted, reader)?;
+                if others >= wanted || rows.len() < asked || asked >= MOST * wanted {
+                    found[row] = folded;
+                } else {
+                    short.push(row);
                 }
-                asked *= 4;
             }
+            open = short;
+            asked *= 4;
         }
         Ok(found)
     }
@@ -203,13 +200,13 @@ fn fold(
     let mut known: HashMap<(usize, String, Vec<u32>), usize> = HashMap::new();
     for (&row, &distance) in rows.iter().zip(distances) {
         let (pair, token) = reader.index.pair_of(kind, row as usize);
-        let record = reader.pair(pair)?;
+        let ids = reader.ids(pair)?;
         let before = match kind {
             StateKind::Encoder => Vec::new(),
-            _ => record.target_ids.get(..token).unwrap_or_default().to_vec(),
+            _ => ids.target_ids.get(..token).unwrap_or_default().to_vec(),
         };
         let next = found.len();
-        let at = *known.entry((token, record.pair.source.clone(), before)).or_insert(next);
+        let at = *known.entry((token, ids.source.clone(), before)).or_insert(next);
         if at < next {
             found[at].copies += 1;
         } else {
@@ -219,7 +216,7 @@ fn fold(
                 token,
                 distance,
                 copies: 1,
-                own: record.pair.source.trim() == source,
+                own: ids.source.trim() == source,
             });
         }
     }
@@ -245,7 +242,7 @@ impl StateIndex {
             },
         );
         let count = most.min(pairs);
-        let source = |at: usize| Ok(reader.parse(at * pairs / count.max(1))?.pair.source);
+        let source = |at: usize| Ok(reader.line::<Ids>(at * pairs / count.max(1))?.source);
         (0..count).map(source).collect()
     }
 
@@ -269,17 +266,17 @@ impl StateIndex {
     }
 }
 
-/// Reads pairs, each once.
+/// Reads the ids of pairs, of each once.
 struct Reader<'a> {
     index: &'a StateIndex,
-    read: HashMap<usize, Record>,
+    read: HashMap<usize, Ids>,
 }
 
 impl Reader<'_> {
-    fn pair(&mut self, pair: usize) -> Result<&Record, Error> {
+    fn ids(&mut self, pair: usize) -> Result<&Ids, Error> {
         if !self.read.contains_key(&pair) {
-            let record = self.parse(pair)?;
-            self.read.insert(pair, record);
+            let ids = self.line(pair)?;
+            self.read.insert(pair, ids);
         }
         let files = Files::new(&self.index.inner.folder);
         self.read
@@ -287,7 +284,8 @@ impl Reader<'_> {
             .ok_or_else(|| Files::bad(&files.texts(), "a pair", "none"))
     }
 
-    fn parse(&self, pair: usize) -> Result<Record, Error> {
+    /// The line of a pair.
+    fn line<T: DeserializeOwned>(&self, pair: usize) -> Result<T, Error> {
         let inner = &self.index.inner;
         let path = Files::new(&inner.folder).texts();
         let entry = inner.table.as_slice().get(pair * ENTRY..(pair + 1) * ENTRY);

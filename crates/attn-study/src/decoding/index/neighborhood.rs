@@ -48,11 +48,19 @@ pub struct IndexedPair {
     pub target_tokens: Vec<String>,
 }
 
-/// A line of `pairs.jsonl`.
-#[derive(Debug, Serialize, Deserialize)]
+/// A line of `pairs.jsonl`: an [`IndexedPair`], and [`Ids`] beside it.
+#[derive(Debug, Serialize)]
 pub(super) struct Record {
     #[serde(flatten)]
-    pub(super) pair: IndexedPair,
+    pair: IndexedPair,
+    source_ids: Vec<u32>,
+    target_ids: Vec<u32>,
+}
+
+/// What of a line is compared. Its texts of tokens, which are most of it, are read for the few pairs that are shown.
+#[derive(Debug, Deserialize)]
+pub(super) struct Ids {
+    pub(super) source: String,
     source_ids: Vec<u32>,
     pub(super) target_ids: Vec<u32>,
 }
@@ -71,8 +79,10 @@ impl Record {
             target_ids: target.ids.clone(),
         }
     }
+}
 
-    pub(super) fn ids(&self, kind: StateKind) -> &[u32] {
+impl Ids {
+    pub(super) fn of(&self, kind: StateKind) -> &[u32] {
         match kind {
             StateKind::Encoder => &self.source_ids,
             _ => &self.target_ids,
