@@ -1,9 +1,17 @@
 //! Every family that writes, and decoders alone.
 
 use attn_sdk::{
+    core::Attention,
     embedded,
-    models::{Checkpoint, Model, Tokenizer, generate::GenerationParams},
-    study::decoding::{BlameKind, BlameParams, Decoder, Decoding, HeadChoice, Shift},
+    models::{
+        Checkpoint, Inputs, Model, Point, Site, Tokenizer,
+        candle::{DType, Tensor},
+        generate::GenerationParams,
+        record::Recorder,
+    },
+    study::decoding::{
+        AttentionScale, BlameKind, BlameParams, Decoder, Decoding, FlowOptions, HeadChoice, Shift, TokenClass, TokenRow,
+    },
 };
 
 #[test]
@@ -33,6 +41,123 @@ fn a_decoder_alone_continues_its_prompt() {
     let saved = serde_json::to_string(&decoding).unwrap();
     let read: Decoding = serde_json::from_str(&saved).unwrap();
     assert_eq!(read.hypotheses, decoding.hypotheses);
+}
+
+/// The lengths of what every head writes for every value, by the product of each value and the head's output matrix.
+fn check_output_norms(decoder: &Decoder, decoding: &Decoding) {
+    let (model, found) = (decoder.model(), &decoding.hypotheses[0]);
+    let ids = |ids: &[u32]| Inputs::from_ids(&[ids.to_vec()], 0).unwrap();
+    let mut inputs = ids(&decoding.source.ids);
+    let own = if decoding.encoder_decoder {
+        inputs.decoder_input_ids = ids(&decoding.start.ids).input_ids;
+        Attention::Cross
+    } else {
+        inputs = ids(&[&decoding.source.ids[..], &found.row.ids].concat());
+        Attention::DecoderSelf
+    };
+    let mut seen = Recorder::of(&[Point::Value]);
+    model.forward(&inputs, &mut seen).unwrap();
+    let weights = found.cross.as_ref().unwrap_or(&found.decoder_self);
+    assert_eq!(
+        weights.output_norms.len(),
+        weights.layers * weights.heads * weights.keys
+    );
+    for head in model.head_weights().unwrap() {
+        let (layer, at) = (head.head.layer, head.head.head);
+        if head.head.attention != own {
+            continue;
+        }
+        let values: &Tensor = &seen.tensors[&Site::new(own, layer, Point::Value)];
+        let values = values.to_dtype(DType::F32).unwrap().get(0).unwrap();
+        let shared = at / (weights.heads / values.dim(0).unwrap());
+        let values: Vec<Vec<f32>> = values.get(shared).unwrap().to_vec2().unwrap();
+        for (key, value) in values.iter().enumerate() {
+            let written = head.output.columns().into_iter().map(|column| {
+                let terms = column.iter().zip(value).map(|(&o, &v)| f64::from(o) * f64::from(v));
+                terms.sum::<f64>()
+            });
+            let expected = written.map(|x| x * x).sum::<f64>().sqrt() as f32;
+            let norm = weights.output_norms[(layer * weights.heads + at) * weights.keys + key];
+            let apart = (norm - expected).abs();
+            assert!(
+                apart < 1e-4 * (1.0 + expected),
+                "L{layer} H{at} key {key}: {norm} {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn lengths_of_what_heads_write_weigh_attention() {
+    let decoder = Decoder::load(&embedded::DATES.checkpoint().unwrap()).unwrap();
+    let decoding = decoder.decode("May 21, 2000", &decoder.params(), &()).unwrap();
+    check_output_norms(&decoder, &decoding);
+    let heads = HeadChoice::Some(vec![(1, 2)]);
+    let plain = decoding.attention(0, &heads, Shift::Predicted).unwrap();
+    let scaled = decoding
+        .scaled_attention(0, &heads, Shift::Predicted, AttentionScale::OutputNorms)
+        .unwrap();
+    let cross = decoding.hypotheses[0].cross.as_ref().unwrap();
+    let keys = cross.keys;
+    let norms = &cross.output_norms[(cross.heads + 2) * keys..][..keys];
+    for (row, own) in plain.chunks(keys).zip(scaled.chunks(keys)) {
+        let products: Vec<f32> = row.iter().zip(norms).map(|(weight, norm)| weight * norm).collect();
+        let sum: f32 = products.iter().sum();
+        for (own, product) in own.iter().zip(products) {
+            assert!((own - product / sum).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn languages_are_chosen_on_both_sides() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (family, from, into) in [
+        ("m2m100-spm", "en", ["de", "fr"]),
+        ("mbart50", "en_XX", ["de_DE", "fr_XX"]),
+        ("nllb", "eng_Latn", ["deu_Latn", "fra_Latn"]),
+    ] {
+        let decoder = Decoder::load(&Checkpoint::open(folder.join(family)).unwrap()).unwrap();
+        assert!(decoder.languages().len() > 50, "{family}");
+        let mut params = decoder.params();
+        params.generation.beams = 2;
+        params.generation.max_new_tokens = Some(6);
+        params.source_language = Some(decoder.language(from).unwrap());
+        for name in into {
+            decoder.set_target_language(&mut params.generation, name).unwrap();
+            let decoding = decoder.decode("Hello, world!", &params, &()).unwrap();
+            let (source, found) = (&decoding.source, &decoding.hypotheses[0]);
+            // The language is the first token that is written, and one of the source.
+            assert_eq!(found.row.ids[0], decoder.language(name).unwrap(), "{family}");
+            assert_eq!(found.row.classes[0], TokenClass::Language, "{family}");
+            let marks = (0..source.len()).filter(|&at| source.classes[at] == TokenClass::Language);
+            let marks: Vec<u32> = marks.map(|at| source.ids[at]).collect();
+            assert_eq!(marks, [decoder.language(from).unwrap()], "{family}");
+            // Neither is text.
+            let options = FlowOptions {
+                text_only: true,
+                ..FlowOptions::default()
+            };
+            let units = decoding.flow_units(0, &options).unwrap();
+            let text = |row: &TokenRow, groups: &[(String, Vec<usize>)]| {
+                groups
+                    .iter()
+                    .all(|(_, members)| members.iter().all(|&at| row.is_text(at)))
+            };
+            assert!(
+                text(source, &units.source) && text(&found.row, &units.target),
+                "{family}"
+            );
+            // A token is replaced after the language, which stays.
+            let other = decoder.replaced(&decoding, 0, 1, source.ids[1], &()).unwrap();
+            assert_eq!(
+                other.hypotheses[0].row.ids[..2],
+                [found.row.ids[0], source.ids[1]],
+                "{family}"
+            );
+        }
+        assert!(decoder.language("xx").is_err(), "{family}");
+    }
 }
 
 #[test]
@@ -80,6 +205,7 @@ fn every_family_that_writes_is_shown() {
         }
         assert!(decoding.trajectories(0, &()).unwrap().is_some(), "{family}");
         decoding.flow(0, &Default::default()).unwrap();
+        check_output_norms(&decoder, &decoding);
         let other = decoder.replaced(&decoding, 0, 1, 12, &()).unwrap();
         assert_eq!(other.hypotheses[0].row.ids[1], 12, "{family}");
         let blame = decoder

@@ -1,14 +1,20 @@
 //! Scores, beam tree and attention are those of the search.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use attn_sdk::{
-    core::Attention,
-    models::{Inputs, Point, Result, Site, Tap, candle::Tensor, generate::Generator},
+    core::{Attention, Side},
+    models::{
+        Inputs, Point, Result, Site, Tap,
+        candle::Tensor,
+        generate::Generator,
+        intervene::{Edit, Heads},
+        record::Recorder,
+    },
     study::decoding::{AttentionScale, Decoding, FlowOptions, HeadChoice, Shift, TokenClass, Unit, alignment_heads},
 };
 
-use crate::{BEAMS, dates, decoded};
+use crate::{BEAMS, dates, decoded, random};
 
 #[test]
 fn scores_and_probabilities_are_those_of_the_search() {
@@ -109,6 +115,62 @@ fn attention_of_the_pass_is_that_of_the_search() {
     assert!(decoding.attention(0, &HeadChoice::Layer(7), Shift::Read).is_err());
 }
 
+/// Hypotheses of unlike lengths run together, without their encoder: each is what a pass over it alone gives.
+#[test]
+fn hypotheses_that_run_together_are_as_each_alone() {
+    let mut lengths = BTreeSet::new();
+    for seed in 0..6 {
+        let decoder = random(seed);
+        let plain = decoded(&decoder, "w5 w6 w7", 8);
+        // An edit that changes nothing has everything run again.
+        let mut params = plain.params.clone();
+        params.interventions = vec![
+            Edit::HeadMask {
+                heads: Heads::new(Attention::Cross, 0, 1),
+                factor: 1.0,
+            }
+            .into(),
+        ];
+        let edited = decoder.decode("w5 w6 w7", &params, &()).unwrap();
+        for decoding in [plain, edited] {
+            let ids = |ids: &[u32]| Inputs::from_ids(&[ids.to_vec()], 0).unwrap();
+            for found in &decoding.hypotheses {
+                lengths.insert(found.row.len());
+                let mut seen = Recorder::of(&[Point::Attention, Point::Hidden, Point::AttentionOutput]);
+                let mut inputs = ids(&decoding.source.ids);
+                inputs.decoder_input_ids = ids(&[&decoding.start.ids[..], &found.row.ids].concat()).input_ids;
+                let logits = decoder.model().forward(&inputs, &mut seen).unwrap().logits.unwrap();
+                let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let close = |own: &[f32], site: Site| {
+                    let alone = flat(&seen.tensors[&site]);
+                    let apart = own.iter().zip(&alone).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    assert!(own.len() == alone.len() && apart < 1e-5, "seed {seed}, {site}: {apart}");
+                };
+                close(
+                    &found.cross.as_ref().unwrap().weights,
+                    Site::new(Attention::Cross, 0, Point::Attention),
+                );
+                close(
+                    &found.decoder_self.weights,
+                    Site::new(Attention::DecoderSelf, 0, Point::Attention),
+                );
+                close(&found.decoder_states.values, Site::hidden(Side::Decoder, 1));
+                close(
+                    &found.context_states.values,
+                    Site::new(Attention::Cross, 0, Point::AttentionOutput),
+                );
+                close(&decoding.encoder_states.values, Site::hidden(Side::Encoder, 1));
+                for (step, row) in found.steps.iter().zip(flat(&logits).chunks(8)) {
+                    let sum: f32 = row.iter().map(|logit| logit.exp()).sum();
+                    let own = row[step.id as usize] - sum.ln();
+                    assert!((step.model_log_probability - own).abs() < 1e-4);
+                }
+            }
+        }
+    }
+    assert!(lengths.len() > 2, "{lengths:?}");
+}
+
 #[test]
 fn words_keep_the_sums_of_attention() {
     let decoder = dates();
@@ -123,6 +185,36 @@ fn words_keep_the_sums_of_attention() {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
     }
     assert_eq!(decoding.hypotheses[0].row.classes.last(), Some(&TokenClass::Special));
+}
+
+#[test]
+fn only_text_is_left_of_both_sides() {
+    let decoder = dates();
+    let decoding = decoded(&decoder, "May 21, 2000", 1);
+    let [all, text] = [false, true].map(|text_only| {
+        let options = FlowOptions {
+            text_only,
+            ..Default::default()
+        };
+        (
+            decoding.flow_units(0, &options).unwrap(),
+            decoding.attention_table(0, &options).unwrap(),
+        )
+    });
+    let names = |groups: &[(String, Vec<usize>)]| groups.iter().map(|(name, _)| name.as_str()).collect::<String>();
+    assert!(names(&all.0.target).starts_with("2000-05-21<"), "{:?}", all.0.target);
+    assert_eq!(
+        (names(&text.0.source), names(&text.0.target)),
+        ("May212000".into(), "20000521".into())
+    );
+    assert_eq!((text.1.rows.len(), text.1.columns.len()), (8, 9));
+    // What is left has the weights that it had.
+    for (row, (_, target)) in text.0.target.iter().enumerate() {
+        for (column, (_, source)) in text.0.source.iter().enumerate() {
+            let before = all.0.weights[target[0] * all.0.source.len() + source[0]];
+            assert_eq!(text.0.weights[row * 9 + column], before);
+        }
+    }
 }
 
 #[test]

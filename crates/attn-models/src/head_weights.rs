@@ -1,6 +1,9 @@
 //! The matrices of every head, for what is measured on weights alone.
 
-use attn_core::{HeadId, HeadWeights, ndarray::Array2};
+use attn_core::{
+    Attention, HeadId, HeadWeights,
+    ndarray::{Array2, Array3},
+};
 
 use crate::{
     Error, Model, Result,
@@ -52,6 +55,23 @@ impl Model {
             }
         }
         Ok(heads)
+    }
+
+    /// The output matrices of a layer alone, `[head, head_dim, hidden]`, as [`head_weights`](Self::head_weights) has them: what each
+    /// head writes is its mixed values times its matrix. `None` for a layer without attention, and for a family that does not give
+    /// the weights of its heads.
+    ///
+    /// # Errors
+    /// Those of the tensors.
+    pub fn output_matrices(&self, attention: Attention, layer: usize) -> Result<Option<Array3<f32>>> {
+        let Some(block) = self.attention_block(attention, layer) else {
+            return Ok(None);
+        };
+        let rows: Array2<f32> = to_array(&block.output.matrix()?)?;
+        let (width, hidden) = (block.shape.head_dim, rows.ncols());
+        let heads = rows.nrows() / width.max(1);
+        let rows: Vec<f32> = rows.iter().take(heads * width * hidden).copied().collect();
+        Ok(Array3::from_shape_vec((heads, width, hidden), rows).ok())
     }
 }
 

@@ -76,6 +76,23 @@ impl Start {
         Ok(Self { states, below })
     }
 
+    /// The start of a decoder that reads sources which an earlier pass has encoded, whatever it writes: `encoded` is the last
+    /// [`Point::Hidden`] of the encoder, `[1, tokens, hidden]`, of a source that stands `rows` times in the inputs.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] for a state of more than one source.
+    pub fn encoded(info: &ModelInfo, encoded: &Tensor, rows: usize) -> Result<Self> {
+        let layers = info
+            .attention(Attention::EncoderSelf)
+            .map_or(0, |info| info.layers.len());
+        let (_, tokens, hidden) = encoded.dims3()?;
+        let state = encoded.detach().broadcast_as((rows, tokens, hidden))?.contiguous()?;
+        Ok(Self {
+            states: [(Side::Encoder, (layers, state))].into(),
+            below: BTreeMap::new(),
+        })
+    }
+
     /// The start at known states: of each stack the layer that runs first, and what comes into it; and what comes into layers,
     /// of which those below it count.
     pub(crate) fn at(states: BTreeMap<Side, (usize, Tensor)>, below: BTreeMap<(Side, usize), Tensor>) -> Self {

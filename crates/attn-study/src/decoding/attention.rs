@@ -1,5 +1,6 @@
 //! Attention and states of one teacher-forced pass, as plain numbers.
 
+use attn_core::ndarray::{Array3, Array4, ArrayView1, ArrayView2, Axis};
 use attn_models::{candle::Tensor, to_array};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub struct AttentionWeights {
     /// Lengths of the values, `[layer, value head, key]`: several heads may share one. Empty if they were not kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub value_norms: Vec<f32>,
+    /// Lengths of what each head writes for a value, `[layer, head, key]`. Empty if they were not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_norms: Vec<f32>,
 }
 
 /// What the weights of attention are multiplied by.
@@ -30,9 +34,11 @@ pub enum AttentionScale {
     /// Nothing: the weights as they are.
     #[default]
     Weights,
-    /// The length of the value before the output projection, a part of what Kobayashi et al. 2020 ("Attention is not only a
-    /// weight") measure; each row then sums to 1 again.
+    /// The length of the value before the output projection; each row then sums to 1 again.
     ValueNorms,
+    /// The length of the value times the output matrix of the head, as Kobayashi et al. 2020 ("Attention is not only a weight")
+    /// measure it: of what reaches the residual stream. Each row then sums to 1 again.
+    OutputNorms,
 }
 
 /// The heads whose attention is shown.
@@ -64,7 +70,7 @@ impl AttentionWeights {
     pub(super) fn new(layers: &[&Tensor]) -> Result<Self, Error> {
         let mut all = Self::default();
         for tensor in layers {
-            let array: attn_core::ndarray::Array4<f32> = to_array(tensor)?;
+            let array: Array4<f32> = to_array(tensor)?;
             let (_, heads, queries, keys) = array.dim();
             if all.layers > 0 && (all.heads, all.queries, all.keys) != (heads, queries, keys) {
                 return Err(Error::Shape {
@@ -80,10 +86,10 @@ impl AttentionWeights {
         Ok(all)
     }
 
-    /// Adds the values of a layer, a tensor `[1, value heads, keys, width]`.
-    pub(super) fn add_values(&mut self, tensor: &Tensor) -> Result<(), Error> {
-        let array: attn_core::ndarray::Array4<f32> = to_array(tensor)?;
-        let (_, heads, keys, _) = array.dim();
+    /// Adds the values of a layer, a tensor `[1, value heads, keys, width]`, and for each head its [products](output_products).
+    pub(super) fn add_values(&mut self, tensor: &Tensor, products: Option<&Array3<f32>>) -> Result<(), Error> {
+        let array: Array4<f32> = to_array(tensor)?;
+        let (_, heads, keys, width) = array.dim();
         if keys != self.keys || heads == 0 || !self.heads.is_multiple_of(heads) {
             return Err(Error::Shape {
                 what: "values of a layer",
@@ -91,23 +97,32 @@ impl AttentionWeights {
                 found: format!("{heads} heads, {keys} keys"),
             });
         }
-        let length = |row: attn_core::ndarray::ArrayView1<'_, f32>| {
-            let squares = row.iter().map(|&x| f64::from(x) * f64::from(x));
-            squares.sum::<f64>().sqrt() as f32
-        };
-        let first = array.index_axis(attn_core::ndarray::Axis(0), 0);
-        self.value_norms.extend(first.rows().into_iter().map(length));
+        let first = array.index_axis(Axis(0), 0);
+        self.value_norms
+            .extend(first.rows().into_iter().map(|row| length(row, row)));
+        if let Some(products) = products.filter(|own| own.dim() == (self.heads, width, width)) {
+            let group = self.heads / heads;
+            for (head, product) in products.outer_iter().enumerate() {
+                let values: ArrayView2<'_, f32> = first.index_axis(Axis(0), head / group);
+                let turned = values.dot(&product);
+                let rows = values.rows().into_iter().zip(turned.rows());
+                self.output_norms
+                    .extend(rows.map(|(value, turned)| length(value, turned)));
+            }
+        }
         Ok(())
     }
 
     /// The same weights times something; `None` if that was not kept.
     pub fn scaled(&self, by: AttentionScale) -> Option<Self> {
-        if by == AttentionScale::Weights {
-            return Some(self.clone());
-        }
-        let of_layer = self.value_norms.len() / self.layers.max(1);
+        let norms = match by {
+            AttentionScale::Weights => return Some(self.clone()),
+            AttentionScale::ValueNorms => &self.value_norms,
+            AttentionScale::OutputNorms => &self.output_norms,
+        };
+        let of_layer = norms.len() / self.layers.max(1);
         let value_heads = of_layer / self.keys.max(1);
-        let whole = self.value_norms.len() == self.layers * value_heads * self.keys;
+        let whole = norms.len() == self.layers * value_heads * self.keys;
         if !whole || value_heads == 0 || !self.heads.is_multiple_of(value_heads) {
             return None;
         }
@@ -118,7 +133,7 @@ impl AttentionWeights {
             let (layer, head) = (head / self.heads.max(1), head % self.heads.max(1));
             let from = (layer * value_heads + head / group) * self.keys;
             row.iter_mut()
-                .zip(&self.value_norms[from..])
+                .zip(&norms[from..])
                 .for_each(|(weight, norm)| *weight *= norm);
             let sum: f64 = row.iter().map(|&weight| f64::from(weight)).sum();
             if sum > 0.0 {
@@ -187,6 +202,23 @@ impl AttentionWeights {
     }
 }
 
+/// For each head of a layer the products of the rows of its output matrix, `[head, width, width]`, from `[head, width, hidden]`: the
+/// length of a value `v` times a matrix `O` is the square root of `v (O Oᵀ) vᵀ`, which needs no vector of the whole width.
+pub(super) fn output_products(matrices: &Array3<f32>) -> Array3<f32> {
+    let (heads, width, _) = matrices.dim();
+    let mut products = Array3::zeros((heads, width, width));
+    for (matrix, mut product) in matrices.outer_iter().zip(products.outer_iter_mut()) {
+        product.assign(&matrix.dot(&matrix.t()));
+    }
+    products
+}
+
+/// The root of the product of two vectors; 0 where rounding leaves less.
+fn length(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f32 {
+    let products = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b));
+    products.sum::<f64>().max(0.0).sqrt() as f32
+}
+
 /// Vectors of tokens, `[token, width]`, row by row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct States {
@@ -199,7 +231,7 @@ pub struct States {
 impl States {
     /// From a tensor `[1, tokens, width]`.
     pub(super) fn new(tensor: &Tensor) -> Result<Self, Error> {
-        let array: attn_core::ndarray::Array3<f32> = to_array(tensor)?;
+        let array: Array3<f32> = to_array(tensor)?;
         let (_, tokens, width) = array.dim();
         Ok(Self {
             width,
@@ -261,15 +293,21 @@ mod tests {
             keys: 2,
             weights: vec![0.5, 0.5, 1.0, 0.0, 0.25, 0.75, 0.0, 0.0],
             value_norms: vec![3.0, 1.0],
+            output_norms: vec![1.0, 3.0, 1.0, 1.0],
         };
         let scaled = weights.scaled(AttentionScale::ValueNorms).unwrap();
         assert_eq!(scaled.weights, [0.75, 0.25, 1.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
+        // Each head writes with a matrix of its own.
+        let written = weights.scaled(AttentionScale::OutputNorms).unwrap();
+        assert_eq!(written.weights, [0.25, 0.75, 1.0, 0.0, 0.25, 0.75, 0.0, 0.0]);
         assert_eq!(weights.scaled(AttentionScale::Weights), Some(weights.clone()));
         let without = AttentionWeights {
             value_norms: Vec::new(),
+            output_norms: Vec::new(),
             ..weights
         };
         assert_eq!(without.scaled(AttentionScale::ValueNorms), None);
+        assert_eq!(without.scaled(AttentionScale::OutputNorms), None);
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! A model that writes, with its tokenizer: search and teacher-forced passes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use attn_core::{Attention, Limits, Progress, progress::step};
+use attn_core::{Attention, Limits, Progress, ndarray::Array3};
 use attn_models::{
     Checkpoint, Inputs, Model, Point, Tokenizer,
-    generate::{Generated, GenerationParams, Generator},
+    generate::{Generated, GenerationParams, Generator, Hypothesis},
     record::Recorder,
 };
 
 use super::{
     DecodedHypothesis, Decoding, DecodingParams, Fault, TokenClass, TokenRow,
+    attention::output_products,
     edits::Edits,
     pass::{Pass, Reading},
     tree::beam_entries,
@@ -31,6 +32,8 @@ struct Shared {
     model: Model,
     tokenizer: Tokenizer,
     generation: GenerationParams,
+    /// Of each layer of the attention to the source, made when a run first needs them.
+    output_products: OnceLock<Vec<Option<Array3<f32>>>>,
 }
 
 /// New tokens of a continuation where nothing else is said.
@@ -62,6 +65,7 @@ impl Decoder {
                 model,
                 tokenizer,
                 generation,
+                output_products: OnceLock::new(),
             }),
             fault: Arc::default(),
             fault_donors: Arc::from(Vec::new()),
@@ -119,6 +123,26 @@ impl Decoder {
         self.model().info().attention(Attention::Cross).is_some()
     }
 
+    /// The attention that looks at the source.
+    pub(super) fn looks_by(&self) -> Attention {
+        match self.translates() {
+            true => Attention::Cross,
+            false => Attention::DecoderSelf,
+        }
+    }
+
+    /// The [products](output_products) of a layer of the attention that looks at the source; `None` where the model does not give
+    /// its matrices.
+    pub(super) fn output_products(&self, layer: usize) -> Option<&Array3<f32>> {
+        let all = self.shared.output_products.get_or_init(|| {
+            let (model, own) = (self.model(), self.looks_by());
+            let layers = model.info().attention(own).map_or(0, |own| own.layers.len());
+            let matrices = (0..layers).map(|layer| model.output_matrices(own, layer).ok().flatten());
+            matrices.map(|found| found.as_ref().map(output_products)).collect()
+        });
+        all.get(layer)?.as_ref()
+    }
+
     /// Settings of a decoding as the checkpoint has them.
     pub fn params(&self) -> DecodingParams {
         DecodingParams {
@@ -165,13 +189,16 @@ impl Decoder {
         decoding.notes.extend(self.about_unknown(&decoding.source));
         let sites = self.shown_sites();
         let total = generated.hypotheses.len();
-        for (at, (hypothesis, nodes)) in generated.hypotheses.into_iter().zip(ways).enumerate() {
-            step(progress, "teacher-forced pass", at, total)?;
-            let reading = self.reading(&decoding.source.ids, &generated.prompt, &hypothesis.tokens);
-            let mut changes = Edits::new(self.model().info(), &params.interventions, &[]);
-            let pass = self.pass(&reading, &mut changes, &sites)?;
+        let reading =
+            |hypothesis: &Hypothesis| self.reading(&decoding.source.ids, &generated.prompt, &hypothesis.tokens);
+        let readings: Vec<Reading> = generated.hypotheses.iter().map(reading).collect();
+        let mut found = generated.hypotheses.iter().zip(ways);
+        self.passes(&readings, &params.interventions, &sites, progress, &mut |at, pass| {
+            let Some((hypothesis, nodes)) = found.next() else {
+                return Ok(());
+            };
             if at == 0 {
-                decoding.encoder_self = pass.attention(Attention::EncoderSelf)?;
+                decoding.encoder_self = pass.attention(Attention::EncoderSelf, self)?;
                 decoding.encoder_states = pass.states(Attention::EncoderSelf, Point::Hidden)?;
             }
             decoding.hypotheses.push(DecodedHypothesis {
@@ -180,14 +207,14 @@ impl Decoder {
                 ended: hypothesis.ended,
                 steps: pass.steps(self, &hypothesis.tokens, &hypothesis.log_probabilities, params.top_k)?,
                 nodes,
-                cross: pass.attention(Attention::Cross)?,
-                decoder_self: pass.attention(Attention::DecoderSelf)?.unwrap_or_default(),
+                cross: pass.attention(Attention::Cross, self)?,
+                decoder_self: pass.attention(Attention::DecoderSelf, self)?.unwrap_or_default(),
                 decoder_states: pass.states(Attention::DecoderSelf, Point::Hidden)?,
                 context_states: pass.states(Attention::Cross, Point::AttentionOutput)?,
                 coverage: None,
             });
-        }
-        let _ = progress.update("teacher-forced pass", total, total);
+            Ok(())
+        })?;
         for hypothesis in 0..total.min(params.shares) {
             self.add_shares(&mut decoding, hypothesis, progress)?;
         }

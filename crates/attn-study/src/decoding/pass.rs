@@ -1,12 +1,14 @@
-//! One teacher-forced pass over a source and a sequence: predictions, attention and states of every token at once.
+//! Teacher-forced passes over a source and its sequences: predictions, attention and states of every token at once.
 
 use std::collections::BTreeMap;
 
-use attn_core::{Attention, Limits, Side, ndarray::Array2};
+use attn_core::{Attention, Limits, Progress, Side, ndarray::Array2, progress::step};
 use attn_models::{
     Inputs, Point, Result as ModelResult, Site, Tap,
     candle::Tensor,
     generate::{likeliest, log_softmax, rank},
+    intervene::Intervention,
+    start::Start,
     to_array,
 };
 
@@ -24,15 +26,31 @@ pub(super) struct Reading {
     pub(super) prompt: usize,
 }
 
+/// Predictions and attention of sequences that run together, in bytes, unless one alone takes more.
+const TOGETHER: u64 = 1 << 26;
+
 impl Reading {
     pub(super) fn inputs(&self) -> Result<Inputs, Error> {
-        let tokens = Inputs::from_ids(std::slice::from_ref(&self.tokens), 0)?;
-        if self.source.is_empty() {
-            return Ok(tokens);
+        Self::together(std::slice::from_ref(self))
+    }
+
+    /// Several in one batch. What fills up the shorter ones stands behind their tokens, which do not look there: no mask is needed.
+    fn together(readings: &[Self]) -> Result<Inputs, Error> {
+        let rows = |own: fn(&Self) -> &Vec<u32>| -> Result<Inputs, Error> {
+            let rows: Vec<Vec<u32>> = readings.iter().map(|reading| own(reading).clone()).collect();
+            Ok(Inputs::from_ids(&rows, 0)?)
+        };
+        let tokens = rows(|reading| &reading.tokens)?.input_ids;
+        if readings.iter().all(|reading| reading.source.is_empty()) {
+            return Ok(Inputs {
+                input_ids: tokens,
+                ..Inputs::default()
+            });
         }
-        let mut inputs = Inputs::from_ids(std::slice::from_ref(&self.source), 0)?;
-        inputs.decoder_input_ids = tokens.input_ids;
-        Ok(inputs)
+        Ok(Inputs {
+            decoder_input_ids: tokens,
+            ..rows(|reading| &reading.source)?
+        })
     }
 }
 
@@ -42,6 +60,43 @@ pub(super) struct Pass {
     pub(super) sites: BTreeMap<Site, Tensor>,
     pub(super) logits: Array2<f32>,
     prompt: usize,
+}
+
+/// The same of several sequences, as they came from the model.
+struct Batch {
+    sites: BTreeMap<Site, Tensor>,
+    logits: Tensor,
+}
+
+impl Batch {
+    /// The part of one sequence, without what fills it up.
+    fn of(&self, row: usize, reading: &Reading) -> Result<Pass, Error> {
+        let (tokens, longest) = (
+            reading.tokens.len(),
+            self.logits.dim(1).map_err(attn_models::Error::from)?,
+        );
+        let own = |site: &Site, tensor: &Tensor| -> ModelResult<Tensor> {
+            let axes: &[usize] = match (site.attention, site.point) {
+                _ if tokens == longest => &[],
+                (Attention::EncoderSelf, _) | (Attention::Cross, Point::Value) => &[],
+                (Attention::DecoderSelf, Point::Attention) => &[2, 3],
+                (_, Point::Attention | Point::Value) => &[2],
+                _ => &[1],
+            };
+            let mut own = tensor.narrow(0, row, 1)?;
+            for &axis in axes {
+                own = own.narrow(axis, 0, tokens)?;
+            }
+            Ok(own)
+        };
+        let sites = self.sites.iter().map(|(site, tensor)| Ok((*site, own(site, tensor)?)));
+        let logits = self.logits.get(row).and_then(|logits| logits.narrow(0, 0, tokens));
+        Ok(Pass {
+            sites: sites.collect::<ModelResult<_>>()?,
+            logits: to_array(&logits.map_err(attn_models::Error::from)?)?,
+            prompt: reading.prompt,
+        })
+    }
 }
 
 /// Keeps some sites, as they are after every change.
@@ -64,26 +119,93 @@ impl Tap for Keep<'_> {
 impl Decoder {
     /// Runs a reading once, with the decoder's faults, `changes` and a further tap, which sees what they left.
     pub(super) fn pass(&self, reading: &Reading, changes: &mut dyn Tap, wanted: &[Site]) -> Result<Pass, Error> {
+        self.batch(std::slice::from_ref(reading), None, changes, wanted)?
+            .of(0, reading)
+    }
+
+    /// Runs several sequences of one source under the decoder's faults and the interventions, and gives each in turn. The encoder
+    /// runs for the first alone: the others go on from what it made, together, unless something may be changed there.
+    pub(super) fn passes(
+        &self,
+        readings: &[Reading],
+        interventions: &[Intervention],
+        wanted: &[Site],
+        progress: &dyn Progress,
+        each: &mut dyn FnMut(usize, &Pass) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        const STAGE: &str = "teacher-forced pass";
+        let info = self.model().info();
+        let changes = || Edits::new(info, interventions, &[]);
+        let Some((first, rest)) = readings.split_first() else {
+            return Ok(());
+        };
+        step(progress, STAGE, 0, readings.len())?;
+        let pass = self.pass(first, &mut changes(), wanted)?;
+        each(0, &pass)?;
+        let unchanged = interventions.is_empty() && self.fault().edits.is_empty();
+        let encoded = pass
+            .sites
+            .iter()
+            .rfind(|(site, _)| **site == Site::hidden(Side::Encoder, site.layer));
+        let encoded = encoded.map(|(_, encoded)| encoded.clone()).filter(|_| unchanged);
+        drop(pass);
+        let of_decoder: Vec<Site> = wanted
+            .iter()
+            .filter(|site| site.side() == Side::Decoder)
+            .copied()
+            .collect();
+
+        let longest = readings.iter().map(|reading| reading.tokens.len()).max().unwrap_or(0);
+        let heads: usize = info.attentions.iter().map(|own| own.layers.len() * own.heads).sum();
+        let width = info.vocab_size.unwrap_or(0) + heads * (longest + first.source.len());
+        let rows = TOGETHER / Limits::size(&[longest, width], 4).max(1);
+        let mut at = 1;
+        for chunk in rest.chunks(usize::try_from(rows).unwrap_or(usize::MAX).max(1)) {
+            step(progress, STAGE, at, readings.len())?;
+            let start = encoded
+                .as_ref()
+                .map(|encoded| Start::encoded(info, encoded, chunk.len()));
+            let batch = self.batch(chunk, start.transpose()?.as_ref(), &mut changes(), &of_decoder)?;
+            for (row, reading) in chunk.iter().enumerate() {
+                each(at + row, &batch.of(row, reading)?)?;
+            }
+            at += chunk.len();
+        }
+        let _ = progress.update(STAGE, readings.len(), readings.len());
+        Ok(())
+    }
+
+    /// Runs sequences of one source as a batch.
+    fn batch(
+        &self,
+        readings: &[Reading],
+        start: Option<&Start>,
+        changes: &mut dyn Tap,
+        wanted: &[Site],
+    ) -> Result<Batch, Error> {
         let model = self.model();
         let vocabulary = model.info().vocab_size.unwrap_or(0);
-        let needed = Limits::size(&[reading.tokens.len(), vocabulary], 4);
-        let what = format_args!("predictions after {} tokens", reading.tokens.len());
+        let longest = readings.iter().map(|reading| reading.tokens.len()).max().unwrap_or(0);
+        let needed = Limits::size(&[readings.len(), longest, vocabulary], 4);
+        let what = format_args!("predictions after {longest} tokens of {} sequences", readings.len());
         model.limits().check(what, needed)?;
         let mut keep = Keep {
             wanted,
             kept: BTreeMap::new(),
         };
         let faults = Edits::new(model.info(), &self.fault().edits, self.fault_donors());
-        let output = model.forward(&reading.inputs()?, &mut (faults, (changes, &mut keep)))?;
+        let (inputs, mut tap) = (Reading::together(readings)?, (faults, (changes, &mut keep)));
+        let output = match start {
+            Some(start) => model.forward_from(&inputs, start, &mut tap)?,
+            None => model.forward(&inputs, &mut tap)?,
+        };
         let logits = output.logits.filter(|logits| logits.rank() == 3);
         let logits = logits.ok_or_else(|| Error::NoDecoder {
             model: model.info().name.clone(),
         })?;
-        let logits = logits.get(0).map_err(attn_models::Error::from)?;
-        Ok(Pass {
+        Ok(Batch {
             sites: keep.kept,
-            logits: to_array(&logits)?,
-            prompt: reading.prompt,
+            logits,
         })
     }
 
@@ -107,11 +229,7 @@ impl Decoder {
             }
         }
         // Of what looks at the source, the values too.
-        let own = if self.translates() {
-            Attention::Cross
-        } else {
-            Attention::DecoderSelf
-        };
+        let own = self.looks_by();
         let layers = info.attention(own).map_or(0, |own| own.layers.len());
         sites.extend((0..layers).map(|layer| Site::new(own, layer, Point::Value)));
         sites
@@ -133,7 +251,7 @@ impl Pass {
     }
 
     /// Attention of every layer; `None` if the model has no such attention.
-    pub(super) fn attention(&self, attention: Attention) -> Result<Option<AttentionWeights>, Error> {
+    pub(super) fn attention(&self, attention: Attention, decoder: &Decoder) -> Result<Option<AttentionWeights>, Error> {
         let own = |site: &Site| site.attention == attention && site.point == Point::Attention;
         let layers: Vec<&Tensor> = self
             .sites
@@ -146,8 +264,9 @@ impl Pass {
         }
         let mut weights = AttentionWeights::new(&layers)?;
         let value = |site: &Site| site.attention == attention && site.point == Point::Value;
-        for (_, tensor) in self.sites.iter().filter(|(site, _)| value(site)) {
-            weights.add_values(tensor)?;
+        for (site, tensor) in self.sites.iter().filter(|(site, _)| value(site)) {
+            let products = decoder.output_products(site.layer);
+            weights.add_values(tensor, products)?;
         }
         Ok(Some(weights))
     }

@@ -50,7 +50,7 @@ pub struct FlowOptions {
     pub unit: Unit,
     /// Share of each step's mass that its edges cover. Default 0.75.
     pub share: f32,
-    /// Leaves out tokens of the format and punctuation of the source. Default: no.
+    /// Leaves out tokens of the format and punctuation, of source and target. Default: no.
     pub text_only: bool,
     /// What the weights are multiplied by. Default: nothing.
     #[serde(default)]
@@ -104,12 +104,14 @@ impl Decoding {
             Unit::Words => row.word_groups(),
             Unit::Pieces => row.piece_groups(),
         };
-        let (mut source, target) = (groups(&self.source), groups(&self.hypothesis(hypothesis)?.row));
+        let row = &self.hypothesis(hypothesis)?.row;
+        let (mut source, mut target) = (groups(&self.source), groups(row));
         if options.text_only {
-            let text = |(name, members): &(String, Vec<usize>)| {
-                members.iter().all(|&token| self.source.is_text(token)) && name.chars().any(char::is_alphanumeric)
-            };
-            source.retain(text);
+            for (groups, row) in [(&mut source, &self.source), (&mut target, row)] {
+                groups.retain(|(name, members)| {
+                    members.iter().all(|&token| row.is_text(token)) && name.chars().any(char::is_alphanumeric)
+                });
+            }
         }
         let weights = grouped(&pieces, self.source.len(), &target, &source);
         Ok(FlowUnits {
@@ -143,6 +145,7 @@ impl Decoding {
         let scaled = match options.scale {
             AttentionScale::Weights => "",
             AttentionScale::ValueNorms => ", weighted by value norms",
+            AttentionScale::OutputNorms => ", weighted by output norms",
         };
         Ok(CrossFlow {
             title: "Attention over the source".into(),

@@ -230,7 +230,7 @@ impl Decoding {
         self.scaled_attention(hypothesis, heads, shift, AttentionScale::Weights)
     }
 
-    /// The same with weights times the lengths of values.
+    /// The same with weights times lengths of values, or of what heads write for them.
     ///
     /// # Errors
     /// As [`attention`](Self::attention), and [`Error::Shape`] for a run that did not keep the lengths.
