@@ -15,6 +15,7 @@ use crate::{
     attention::check_weights,
     color::Scale,
     error::check_finite,
+    geometry::Rect,
     scene::{Block, Label, Layer, Motion, Panel, Picture, Region},
 };
 
@@ -59,6 +60,8 @@ pub struct HeadGrid {
     pub off: Vec<HeadId>,
     /// A word per head in its cell, such as its role; none, or as many as heads.
     pub words: Vec<String>,
+    /// A query and a key that are outlined in every pattern.
+    pub marked: [Option<usize>; 2],
 }
 
 /// A number takes no more room than this, nor is a pattern seen better.
@@ -93,6 +96,7 @@ impl HeadGrid {
             diverging: false,
             off: Vec::new(),
             words: Vec::new(),
+            marked: [None; 2],
         }
     }
 
@@ -112,6 +116,22 @@ impl HeadGrid {
             crate::error::check_len("words of the grid of heads", self.heads.len(), self.words.len())?;
         }
         Ok(())
+    }
+
+    /// The row of the marked query and the column of the marked key in a pattern that is drawn in `rect`.
+    fn outlined(&self, pattern: &HeadPattern, rect: Rect) -> Vec<Rect> {
+        let mut found = Vec::new();
+        for (axis, count) in [(1, pattern.queries), (0, pattern.keys)] {
+            let Some(at) = self.marked[1 - axis].filter(|at| *at < count) else {
+                continue;
+            };
+            let (low, side) = (rect.min[axis], (rect.max[axis] - rect.min[axis]) / count as f32);
+            let mut band = rect;
+            band.min[axis] = low + side * at as f32;
+            band.max[axis] = low + side * (at + 1) as f32;
+            found.push(band);
+        }
+        found
     }
 
     fn scale(&self, state: &ViewState) -> Result<(Scale, [f32; 2])> {
@@ -231,6 +251,10 @@ impl Plot for HeadGrid {
                         image,
                         smooth: false,
                     });
+                    let bands = self.outlined(pattern, rect).into_iter();
+                    layer.blocks.extend(
+                        bands.map(|band| Block::filled(panel, band, Color::TRANSPARENT).stroked(colors.accent, 1.5)),
+                    );
                 }
             }
             if let Some(word) = self.words.get(index).filter(|word| !word.is_empty() && strip >= 7.0) {
@@ -309,4 +333,41 @@ pub(crate) fn heat(
         })
     };
     Ok(Arc::new(Image::new(side(keys)?, side(queries)?, pixels.collect())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marked_query_is_a_row_and_a_marked_key_a_column() {
+        let head = HeadId::new(attn_core::Attention::Cross, 0, 0);
+        let pattern = HeadPattern {
+            weights: vec![0.1; 8].into(),
+            queries: 2,
+            keys: 4,
+        };
+        let plain = HeadGrid::new(vec![head], HeadCells::Patterns(vec![pattern.clone()]));
+        let grid = HeadGrid {
+            marked: [Some(1), Some(3)],
+            ..plain.clone()
+        };
+        let rect = Rect::new(10.0, 20.0, 8.0, 6.0);
+        assert_eq!(
+            grid.outlined(&pattern, rect),
+            [Rect::new(10.0, 23.0, 8.0, 3.0), Rect::new(16.0, 20.0, 2.0, 6.0)]
+        );
+        // What a pattern does not have is not outlined.
+        let beyond = HeadGrid {
+            marked: [Some(2), None],
+            ..plain.clone()
+        };
+        assert!(beyond.outlined(&pattern, rect).is_empty());
+        let blocks = |grid: &HeadGrid| {
+            grid.scene(&ViewState::default(), [300.0, 300.0]).unwrap().layers[0]
+                .blocks
+                .len()
+        };
+        assert_eq!(blocks(&grid), blocks(&plain) + 2);
+    }
 }

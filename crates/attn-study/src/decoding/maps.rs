@@ -5,8 +5,33 @@ use attn_models::Point;
 use attn_project::pca::Components;
 use attn_render::plots::{Coordinates, HeatTable, Pictograms, Texts, Trajectories, Trajectory};
 
-use super::{Aligned, Blame, Comparison, Decoding, HeadChoice, Neighborhood, Shift, StateKind, States, TokenRow};
+use super::{
+    Aligned, Blame, Comparison, Decoding, HeadChoice, Neighborhood, Shift, StateKind, States, TokenRow,
+    position::PositionAxis,
+};
 use crate::Error;
+
+/// The states of some runs, a row each, scaled to length 1.
+struct Gathered {
+    points: Array2<f32>,
+    labels: Vec<String>,
+    paths: Vec<Trajectory>,
+    /// Where each stands in its text: 0 for the first token, 1 for the last.
+    positions: Vec<f32>,
+    subtitle: String,
+}
+
+impl Gathered {
+    fn drawn(self, title: &str, caption: &str, places: Vec<f32>) -> Result<Trajectories, Error> {
+        Ok(Trajectories {
+            title: title.into(),
+            subtitle: self.subtitle,
+            caption: caption.into(),
+            labels: self.labels.into(),
+            ..Trajectories::new(Coordinates::new(places, 2)?, self.paths)
+        })
+    }
+}
 
 impl Decoding {
     /// Paths of encoder, decoder and context states: on the map of an index where the run has its
@@ -28,14 +53,54 @@ impl Decoding {
         runs: &[(&str, &Self, usize)],
         progress: &dyn Progress,
     ) -> Result<Option<Trajectories>, Error> {
-        let Some(&(_, own, hypothesis)) = runs.first() else {
-            return Ok(None);
-        };
         if let Some(map) = Self::placed_trajectories(runs)? {
             return Ok(Some(map));
         }
+        let Some(states) = Self::gathered(runs)? else {
+            return Ok(None);
+        };
+        let places = Components::fit(states.points.view(), 2, progress)?.transform(states.points.view())?;
+        let places = places.iter().copied().collect();
+        let caption = "Each line joins the states of one kind, scaled to length 1, token by token, and widens from first to last.";
+        Ok(Some(states.drawn(
+            "States on their two principal components",
+            caption,
+            places,
+        )?))
+    }
+
+    /// The same states by position: across stands the position that ridge regression predicts from a state, 0 for the first token of
+    /// a text and 1 for the last, up the first principal component of what the axis of positions leaves. What a path is beyond the
+    /// order of its tokens lies in the height. `None` with fewer than three states, or where they tell nothing of positions.
+    ///
+    /// # Errors
+    /// As [`merged_trajectories`](Self::merged_trajectories).
+    pub fn trajectories_by_position(
+        runs: &[(&str, &Self, usize)],
+        progress: &dyn Progress,
+    ) -> Result<Option<Trajectories>, Error> {
+        let Some(states) = Self::gathered(runs)? else {
+            return Ok(None);
+        };
+        let Some(axis) = PositionAxis::fit(states.points.view(), &states.positions) else {
+            return Ok(None);
+        };
+        let (along, rest) = axis.split(states.points.view());
+        let up = Components::fit(rest.view(), 1, progress)?.transform(rest.view())?;
+        let places = along.iter().zip(&up).flat_map(|(&along, &up)| [along, up]).collect();
+        let caption = "Across: the position in the text that a state tells (ridge regression). Up: the first principal component of what \
+                       is left. Each line joins the states of one kind, token by token, and widens from first to last.";
+        Ok(Some(states.drawn("States by position", caption, places)?))
+    }
+
+    /// The states of some runs; `None` with fewer than three.
+    fn gathered(runs: &[(&str, &Self, usize)]) -> Result<Option<Gathered>, Error> {
+        let Some(&(_, own, hypothesis)) = runs.first() else {
+            return Ok(None);
+        };
         let width = own.hypothesis(hypothesis)?.decoder_states.width;
         let (mut values, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+        let mut positions = Vec::new();
         for &(run, decoding, hypothesis) in runs {
             let found = decoding.hypothesis(hypothesis)?;
             if found.decoder_states.width != width {
@@ -60,6 +125,7 @@ impl Decoding {
                         let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
                         values.extend(row.iter().map(|x| x / length));
                         labels.push(token.clone());
+                        positions.push(at as f32 / tokens.len().saturating_sub(1).max(1) as f32);
                     }
                 }
                 let points: Vec<u32> = (begin..labels.len()).filter_map(|at| u32::try_from(at).ok()).collect();
@@ -80,8 +146,6 @@ impl Decoding {
             expected: format!("[{count}, {width}]"),
             found: error.to_string(),
         })?;
-        let places = Components::fit(points.view(), 2, progress)?.transform(points.view())?;
-        let places: Vec<f32> = places.iter().copied().collect();
         let point = match own.encoder_decoder {
             true => "last states of encoder and decoder, output of the last cross-attention",
             false => "last states",
@@ -90,13 +154,12 @@ impl Decoding {
             .iter()
             .map(|(_, run, hypothesis)| run.headline(*hypothesis))
             .collect();
-        Ok(Some(Trajectories {
-            title: "States on their two principal components".into(),
+        Ok(Some(Gathered {
+            points,
+            labels,
+            paths,
+            positions,
             subtitle: format!("{}; {point}", headlines.join(", ")),
-            caption: "Each line joins the states of one kind, scaled to length 1, token by token, and widens from first to last."
-                .into(),
-            labels: labels.into(),
-            ..Trajectories::new(Coordinates::new(places, 2)?, paths)
         }))
     }
 

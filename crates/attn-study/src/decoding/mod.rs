@@ -35,6 +35,7 @@ mod index;
 mod maps;
 mod pass;
 mod plots;
+mod position;
 mod rank;
 mod repair;
 mod share;
