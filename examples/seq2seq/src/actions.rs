@@ -14,6 +14,7 @@ use eframe::egui::{Context, Key, Modifiers};
 
 use crate::{
     look::{Cameras, Chosen},
+    panel::{SCALES, weighting},
     studio::Studio,
     views::Tab,
     window::News,
@@ -49,7 +50,7 @@ pub(crate) enum Action {
     Unit(Unit),
     Shift,
     TextOnly,
-    ValueNorms,
+    Scale(AttentionScale),
     /// A language of the target.
     Translate(u32),
     NearWords,
@@ -215,8 +216,12 @@ impl Studio {
             Command::new(format!("Attention between {name}"), Action::Unit(unit)),
             Command::new("Attention of the step that reads a token", Action::Shift).also("shift-att"),
             Command::new("Leave out tokens of the format and punctuation", Action::TextOnly).also("text only special"),
-            Command::new("Weight attention by value norms", Action::ValueNorms),
         ]);
+        let others = SCALES.into_iter().filter(|scale| *scale != self.look.flow.scale);
+        all.extend(others.map(|scale| {
+            let name = format!("Weight attention by {}", weighting(scale));
+            Command::new(name, Action::Scale(scale)).also("weighting")
+        }));
     }
 
     fn what_if_commands(&self, all: &mut Vec<Command<Action>>) {
@@ -329,12 +334,7 @@ impl Studio {
                 };
             }
             Action::TextOnly => self.look.flow.text_only ^= true,
-            Action::ValueNorms => {
-                self.look.flow.scale = match self.look.flow.scale {
-                    AttentionScale::ValueNorms => AttentionScale::Weights,
-                    AttentionScale::Weights => AttentionScale::ValueNorms,
-                };
-            }
+            Action::Scale(scale) => self.look.flow.scale = scale,
             Action::Translate(id) => {
                 self.translate_into(id);
                 self.decode(jobs);

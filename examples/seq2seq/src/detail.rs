@@ -1,15 +1,23 @@
 //! The lower pane: beam tree, states with their neighbors, heads, curves, coverage, change, blame.
 
 use attn_sdk::{
-    render::{Error, Plot, plot::deferred, plots::HeatTable},
+    render::{
+        Error, Plot,
+        plot::deferred,
+        plots::{HeadGrid, HeatTable},
+    },
     study::decoding::{Decoding, StateKind},
 };
-use eframe::egui::{ScrollArea, Ui, Vec2, vec2};
+use eframe::egui::{RichText, ScrollArea, Ui, Vec2, vec2};
 
 use crate::{
     studio::{Experiment, Studio},
     views::{Seen, Tab, Token, Tree, Views},
 };
+
+/// What the states of a run lack without an index.
+const NO_INDEX: &str = "No index: these are the states of this run alone, and their map is fitted on them. Neighbors, and a map that \
+                        stays, come with an index: seq2seq index --model DIR --pairs FILE --out INDEX, then --index INDEX.";
 
 /// The strongest of some cells.
 fn strongest(table: &HeatTable, cells: impl Iterator<Item = usize>) -> Option<usize> {
@@ -104,13 +112,40 @@ impl Studio {
             Token::Target(at) => first + at,
         });
         let marked = marked.or(views.list.over.map(|at| count + at));
+        if look.tab == Tab::States {
+            ui.horizontal(|ui| {
+                ui.add_space(8.0);
+                let help = "Across: the position in the text that a state tells. Up: what is left of the states";
+                let mut by_position = look.by_position;
+                if ui
+                    .checkbox(&mut by_position, "by position")
+                    .on_hover_text(help)
+                    .changed()
+                {
+                    look.by_position = by_position;
+                    look.cameras.detail = Default::default();
+                    views.invalidate();
+                }
+            });
+        }
+        let by_position = look.by_position;
         let none = || attn_sdk::Error::from(Error::host("fewer than three states"));
         let mut runs = vec![("", decoding, hypothesis)];
         // The compared run lies in the same space.
         runs.extend(compared.map(|(other, theirs)| ("compared", &*other.decoding, *theirs)));
-        let states = deferred(|_| Decoding::merged_trajectories(&runs, &())?.ok_or_else(none));
+        let states = deferred(|_| match by_position {
+            true => Decoding::trajectories_by_position(&runs, &())?.ok_or_else(none),
+            false => Decoding::merged_trajectories(&runs, &())?.ok_or_else(none),
+        });
         let maps = deferred(|_| decoding.pictograms(hypothesis, &())?.ok_or_else(none));
         let plot: &dyn Plot = if look.tab == Tab::Pictograms { &maps } else { &states };
+        if near.is_none() && self.options.model.is_some() && self.index.is_none() {
+            ui.add_space(2.0);
+            ui.horizontal_wrapped(|ui| {
+                ui.add_space(8.0);
+                ui.label(RichText::new(NO_INDEX).weak());
+            });
+        }
         let size = ui.available_size();
         let share = if near.is_some() { 0.52 } else { 1.0 };
         ui.horizontal_top(|ui| {
@@ -138,7 +173,17 @@ impl Studio {
     fn heads(&mut self, ui: &mut Ui, run: &Experiment, seen: &mut Seen) {
         let (look, views) = (&mut self.look, &mut self.views);
         let hypothesis = look.hypothesis;
-        let patterns = deferred(|_| run.decoding.head_patterns(hypothesis));
+        let marked = match views.token {
+            Some(Token::Source(at)) => [None, Some(at)],
+            Some(Token::Target(at)) => [Some(at), None],
+            None => [None; 2],
+        };
+        let patterns = deferred(|_| {
+            Ok::<_, attn_sdk::Error>(HeadGrid {
+                marked,
+                ..run.decoding.head_patterns(hypothesis)?
+            })
+        });
         let none = || attn_sdk::Error::from(Error::host("no head was scored"));
         let scores = deferred(|_| run.decoding.alignment_grid().ok_or_else(none));
         let plot: &dyn Plot = if look.tab == Tab::Heads { &patterns } else { &scores };

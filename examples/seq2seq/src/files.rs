@@ -177,6 +177,8 @@ pub(crate) fn plots(decoding: &Decoding, hypothesis: usize, flow: &FlowOptions) 
         plots.add("pictograms", Made::Ok(Pictograms(states.clone())));
     }
     plots.may_add("states", states);
+    let by_position = Decoding::trajectories_by_position(&[("", decoding, hypothesis)], &());
+    plots.may_add("states-by-position", by_position);
     let map = decoding.blame.as_ref().and_then(|blame| blame.map(decoding));
     plots.may_add("blame", Made::Ok(map));
     plots

@@ -8,6 +8,7 @@ use attn_sdk::{
     study::decoding::{Decoder, Fingerprint, IndexParams, IndexSearch, Pair, Pairs, StateIndex},
 };
 use clap::{Args, ValueEnum};
+use tempfile::TempDir;
 
 use crate::options;
 
@@ -117,6 +118,22 @@ pub(crate) fn run(options: &IndexOptions, progress: &dyn Progress) -> Result<Vec
         lines.extend(description.skipped.iter().map(|why| format!("- {why}")));
     }
     Ok(lines)
+}
+
+/// An index of the embedded dates, in a folder that goes with it: what the window has for the embedded model.
+pub(crate) fn of_dates(progress: &dyn Progress) -> Result<(StateIndex, TempDir), Box<dyn Error>> {
+    let (folder, checkpoint) = (TempDir::new()?, options::checkpoint(None)?);
+    let decoder = Decoder::load(&checkpoint)?;
+    let index = StateIndex::build(
+        &decoder,
+        &decoder.params(),
+        &Fingerprint::of(&checkpoint)?,
+        &dates(),
+        &IndexParams::default(),
+        folder.path(),
+        progress,
+    )?;
+    Ok((index, folder))
 }
 
 /// The embedded dates.

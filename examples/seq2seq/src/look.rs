@@ -66,6 +66,9 @@ pub(crate) struct Look {
     /// The kind of state that is taken from the compared run.
     pub(crate) patched: StateKind,
     pub(crate) tab: Tab,
+    /// Draws states by position instead of on the map.
+    #[serde(default)]
+    pub(crate) by_position: bool,
     /// Theme and palette.
     pub(crate) view: ViewState,
     pub(crate) cameras: Cameras,
@@ -103,6 +106,7 @@ impl Look {
             weights: Vec::new(),
             patched: StateKind::Encoder,
             tab: Tab::Beam,
+            by_position: false,
             view,
             cameras: Cameras::default(),
         }

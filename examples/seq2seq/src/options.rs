@@ -150,16 +150,19 @@ pub(crate) struct Options {
     /// Compares with all states of the index instead of searching
     #[arg(long, requires = "index")]
     pub(crate) exact: bool,
-    /// Weights attention by the lengths of the values (Kobayashi et al. 2020)
-    #[arg(long)]
+    /// Weights attention by the lengths of the values
+    #[arg(long, conflicts_with = "output_norms")]
     pub(crate) value_norms: bool,
+    /// Weights attention by the lengths of what a head writes for each value: after its output matrix (Kobayashi et al. 2020)
+    #[arg(long)]
+    pub(crate) output_norms: bool,
     /// Draws attention between words instead of pieces
     #[arg(long)]
     pub(crate) words: bool,
     /// Takes the attention of the step that reads a target token, not of the one that predicts it (Shift-Att)
     #[arg(long)]
     pub(crate) shift: bool,
-    /// Leaves tokens of the format and punctuation out of the attention flow
+    /// Leaves tokens of the format and punctuation, of source and target, out of attention flow and table
     #[arg(long)]
     pub(crate) text_only: bool,
     /// Output folder of run.json, report.md and plots [default: a window, or out/seq2seq without a display]
@@ -323,9 +326,10 @@ impl Options {
             shift: self.shifted(),
             unit: if self.words { Unit::Words } else { Unit::Pieces },
             text_only: self.text_only,
-            scale: match self.value_norms {
-                true => AttentionScale::ValueNorms,
-                false => AttentionScale::Weights,
+            scale: match (self.value_norms, self.output_norms) {
+                (true, _) => AttentionScale::ValueNorms,
+                (_, true) => AttentionScale::OutputNorms,
+                _ => AttentionScale::Weights,
             },
             ..FlowOptions::default()
         }

@@ -19,6 +19,21 @@ const COLUMNS: usize = 4;
 const SLIDER: f32 = 84.0;
 const BESIDE: f32 = 170.0;
 
+/// What the weights of attention can be multiplied by.
+pub(super) const SCALES: [AttentionScale; 3] = [
+    AttentionScale::Weights,
+    AttentionScale::ValueNorms,
+    AttentionScale::OutputNorms,
+];
+
+pub(super) fn weighting(scale: AttentionScale) -> &'static str {
+    match scale {
+        AttentionScale::Weights => "raw weights",
+        AttentionScale::ValueNorms => "value norms",
+        AttentionScale::OutputNorms => "output norms",
+    }
+}
+
 /// Gives sliders the room that a panel leaves them.
 pub(super) fn fit_sliders(ui: &mut Ui) {
     ui.spacing_mut().slider_width = (ui.available_width() - BESIDE).clamp(30.0, SLIDER);
@@ -231,18 +246,22 @@ impl Studio {
                 look.flow.shift = if read { Shift::Read } else { Shift::Predicted };
             }
             ui.checkbox(&mut look.flow.text_only, "text only")
-                .on_hover_text("Leaves out tokens of the format and punctuation of the source");
-            let mut values = look.flow.scale == AttentionScale::ValueNorms;
-            let scale = ui.checkbox(&mut values, "value norms").on_hover_text(
-                "Weights times the lengths of the values: a large weight on a short value has little effect",
-            );
-            if scale.changed() {
-                look.flow.scale = if values {
-                    AttentionScale::ValueNorms
-                } else {
-                    AttentionScale::Weights
-                };
-            }
+                .on_hover_text("Leaves out tokens of the format and punctuation, of source and target");
+        });
+        ui.horizontal(|ui| {
+            ui.label("Weighting");
+            ComboBox::from_id_salt("weighting")
+                .selected_text(weighting(look.flow.scale))
+                .show_ui(ui, |ui| {
+                    for scale in SCALES {
+                        ui.selectable_value(&mut look.flow.scale, scale, weighting(scale));
+                    }
+                })
+                .response
+                .on_hover_text(
+                    "Value norms: weights times the lengths of the values. Output norms: times the lengths of what the head writes \
+                     for them. A large weight on a short value has little effect",
+                );
         });
         ui.horizontal(|ui| {
             ui.label("Share of mass");

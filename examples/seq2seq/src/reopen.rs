@@ -52,7 +52,7 @@ impl Studio {
                 self.look.hold_to(&runs);
                 let same = |decoder: &Decoder| decoder.model().info().name == name;
                 if !self.decoder.as_ref().is_some_and(same) {
-                    (self.decoder, self.index) = (None, None);
+                    (self.decoder, self.index, self.index_folder) = (None, None, None);
                     self.languages.clear();
                 }
             }
@@ -73,7 +73,7 @@ impl Studio {
         if self.decoder.as_ref().is_some_and(same) && asked(&options) == asked(&self.options) {
             return;
         }
-        (self.decoder, self.index) = (None, None);
+        (self.decoder, self.index, self.index_folder) = (None, None, None);
         self.languages.clear();
         self.options = options;
         window::load(&self.options, jobs);

@@ -15,6 +15,7 @@ use attn_sdk::{
     },
 };
 use eframe::egui::{CentralPanel, Frame, Panel, ScrollArea, Ui};
+use tempfile::TempDir;
 
 use crate::{
     look::{Chosen, Look, Panels},
@@ -57,6 +58,8 @@ pub(crate) struct Studio {
     pub(super) aligning: Vec<AlignmentHead>,
     /// The index of states, once it is open.
     pub(super) index: Option<StateIndex>,
+    /// Its folder, if that goes with the window.
+    pub(super) index_folder: Option<TempDir>,
     pub(crate) near: NeighborhoodParams,
     pub(super) languages: Vec<(String, u32)>,
     pub(super) words: Vec<NearWord>,
@@ -88,6 +91,7 @@ impl Studio {
             panels: Panels::default(),
             aligning: Vec::new(),
             index: None,
+            index_folder: None,
             languages: Vec::new(),
             words: Vec::new(),
             ranks: None,
@@ -140,8 +144,8 @@ impl Studio {
                 self.look.against = parent;
                 self.find_neighbors(jobs);
             }
-            News::Indexed(index) => {
-                self.index = Some(index);
+            News::Indexed(index, folder) => {
+                (self.index, self.index_folder) = (Some(index), folder);
                 self.find_references();
                 self.find_neighbors(jobs);
             }

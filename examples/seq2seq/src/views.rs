@@ -339,6 +339,10 @@ impl Studio {
         }
         if self.views.token != seen.token || self.views.neighbor != seen.neighbor {
             (self.views.token, self.views.neighbor) = (seen.token, seen.neighbor);
+            if self.look.tab == Tab::Heads {
+                // Patterns have no item of a token: its row or column is part of the plot.
+                self.views.detail.widget.invalidate();
+            }
             ui.ctx().request_repaint();
         }
         if self.decoder.is_some()

@@ -12,8 +12,10 @@ use attn_sdk::{
     study::decoding::{AlignmentHead, Blame, Decoder, Decoding, DecodingParams, Neighborhood, StateIndex},
 };
 use eframe::egui::{CentralPanel, Ui, ViewportBuilder, Visuals};
+use tempfile::TempDir;
 
 use crate::{
+    indexing,
     look::Look,
     options::{EXAMPLE, Options},
     saved::{self, Opened},
@@ -42,8 +44,8 @@ pub(crate) enum News {
     Ranks(Box<Ranks>),
     /// What caused the output of a run.
     Blame(usize, Box<Blame>),
-    /// The index of states is open.
-    Indexed(StateIndex),
+    /// The index of states is open; with its folder, if that goes with the window.
+    Indexed(StateIndex, Option<TempDir>),
     /// The neighbors of a run's states.
     Near(usize, Box<Neighborhood>),
 }
@@ -57,16 +59,21 @@ pub(crate) fn load(options: &Options, jobs: &Jobs<News>) {
     });
 }
 
-/// Opens the index, if one is named.
+/// Opens the index that is named; for the embedded model without one, makes an index of its dates.
 pub(crate) fn open_index(options: &Options, jobs: &Jobs<News>) {
-    if options.index.is_none() {
+    if options.index.is_none() && options.model.is_some() {
         return;
     }
     let options = options.clone();
     jobs.start("index", move |job| {
-        if let Some(index) = options.open_index(job)? {
-            job.send(News::Indexed(index));
-        }
+        let (index, folder) = match options.open_index(job)? {
+            Some(index) => (index, None),
+            None => {
+                let (index, folder) = indexing::of_dates(job)?;
+                (index, Some(folder))
+            }
+        };
+        job.send(News::Indexed(index, folder));
         Ok(())
     });
 }
