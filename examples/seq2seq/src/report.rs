@@ -238,15 +238,12 @@ fn explain(text: &mut String, blame: &Blame) {
                 inline(&blame.note)
             );
             if !blame.stages.is_empty() {
-                text.push_str(
-                    "| stage | recovered | random donors | donors that win | layer |\n|---|---|---|---|---|\n",
-                );
+                text.push_str("| stage | recovered | random donors | layer |\n|---|---|---|---|\n");
                 for share in &blame.stages {
                     let layer = share.layer.map_or(String::new(), |layer| layer.to_string());
-                    let wins = share.control_wins.map_or(String::new(), |wins| format!("{wins:.2}"));
                     let _ = writeln!(
                         text,
-                        "| {} | {:.2} | {:.2} | {wins} | {layer} |",
+                        "| {} | {:.2} | {:.2} | {layer} |",
                         stage(share.stage),
                         share.recovered,
                         share.control
@@ -254,8 +251,7 @@ fn explain(text: &mut String, blame: &Blame) {
                 }
                 text.push_str(
                     "\nRecovered: share of the difference of the logits of expected and found token that the stage of a clean run \
-                     brings back, the stages before repaired. Donors that win: where the repair makes the expected token more likely \
-                     than the one found, the share of the random donors that do so too.\n",
+                     brings back, the stages before repaired.\n",
                 );
             }
         }

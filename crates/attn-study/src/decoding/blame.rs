@@ -51,10 +51,6 @@ pub struct StageShare {
     pub recovered: f32,
     /// The mean of the same from random donors; 0 without any.
     pub control: f32,
-    /// Share of the random donors with which the model prefers the expected token to the one found; `None` where the repair itself
-    /// does not bring that about.
-    #[serde(default)]
-    pub control_wins: Option<f32>,
     /// The layer whose repair brings back most; `None` for the prediction.
     pub layer: Option<usize>,
 }
@@ -129,9 +125,6 @@ pub struct BlameParams {
     pub least: f32,
     /// By how much it must be above its control. Default 0.1.
     pub margin: f32,
-    /// Where the clean run has the same source, a stage is blamed too if its repair makes the expected token win, and at most this
-    /// share of the random donors does. Donors bring back much of a large difference without it. Default 0.25.
-    pub most_wins: f32,
     /// Seed of the random donors. Default 0.
     pub seed: u64,
 }
@@ -155,7 +148,6 @@ impl Default for BlameParams {
             most_beams: 16,
             least: 0.5,
             margin: 0.1,
-            most_wins: 0.25,
             seed: 0,
         }
     }

@@ -70,6 +70,9 @@ impl Default for FlowOptions {
     }
 }
 
+/// Heads that a choice names.
+const NAMED: usize = 6;
+
 impl HeadChoice {
     /// The choice in words.
     pub fn describe(&self) -> String {
@@ -77,8 +80,12 @@ impl HeadChoice {
             Self::All => "mean of all heads".into(),
             Self::Layer(layer) => format!("mean of the heads of layer {layer}"),
             Self::Some(heads) => {
-                let names: Vec<String> = heads.iter().map(|(layer, head)| format!("L{layer} H{head}")).collect();
-                format!("mean of {}", names.join(", "))
+                let names = heads.iter().map(|(layer, head)| format!("L{layer} H{head}"));
+                let names: Vec<String> = names.take(NAMED).collect();
+                match heads.len() {
+                    some if some > NAMED => format!("mean of {some} heads: {}, ...", names.join(", ")),
+                    _ => format!("mean of {}", names.join(", ")),
+                }
             }
         }
     }

@@ -129,14 +129,11 @@ impl Decoder {
                 stage,
                 recovered: 0.0,
                 control: 0.0,
-                control_wins: None,
                 layer: None,
             })
             .collect();
         let mut largest: BTreeMap<Stage, f32> = BTreeMap::new();
         let mut repaired: BTreeMap<Site, &Tensor> = BTreeMap::new();
-        // Above this share the expected token is preferred to the one found.
-        let wins = share(0.0);
         let mut before = 0.0;
         for (at, &(stage, site)) in stages.iter().enumerate() {
             step(progress, "repairs", at, stages.len())?;
@@ -156,14 +153,11 @@ impl Decoder {
             // What brings nothing back needs no control.
             if gain > 0.05 && largest.get(&stage).is_none_or(|most| gain > *most) {
                 largest.insert(stage, gain);
-                let shares: Vec<f32> = donors
-                    .iter()
-                    .map(|donor| with(donor, &repaired))
-                    .collect::<Result<_, Error>>()?;
-                let mean = |sum: f32| sum / donors.len().max(1) as f32;
-                entry.control = mean(shares.iter().map(|share| share - before).sum());
-                let winners = shares.iter().filter(|share| **share > wins).count();
-                entry.control_wins = (before <= wins && after > wins).then_some(mean(winners as f32));
+                let mut sum = 0.0;
+                for donor in &donors {
+                    sum += with(donor, &repaired)? - before;
+                }
+                entry.control = sum / donors.len().max(1) as f32;
                 entry.layer = Some(site.layer);
             }
             repaired.extend(clean.sites.get(&site).map(|tensor| (site, tensor)));
@@ -177,13 +171,9 @@ impl Decoder {
             }
             last.control = sum / donors.len().max(1) as f32;
         }
-        // States of another source differ in content too: there the expected token always wins.
-        let same = found.source.ids == decoding.source.ids;
-        let beats = |own: &&StageShare| {
-            let rare = own.control_wins.is_some_and(|wins| same && wins <= settings.most_wins);
-            own.recovered >= settings.least && (rare || own.recovered >= own.control + settings.margin)
-        };
-        let blamed = shares.iter().find(beats);
+        let blamed = shares
+            .iter()
+            .find(|share| share.recovered >= settings.least && share.recovered >= share.control + settings.margin);
         let most = shares.iter().max_by(|a, b| a.recovered.total_cmp(&b.recovered));
         if let Some(evidence) = blamed.or(most) {
             blame.stage = Some(blamed.map_or(Stage::Undetermined, |share| share.stage));
