@@ -71,6 +71,7 @@ fn one_source_gives_every_file() {
         "coverage",
         "beam",
         "states",
+        "states-by-position",
         "pictograms",
     ] {
         for extension in ["png", "csv", "svg"] {
@@ -497,4 +498,51 @@ fn a_pair_without_a_target_does_not_stop_the_alignment_of_the_rest() {
     let output = seq2seq(&out, &files);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("links.txt, line 2: expected links like"), "{said}");
+}
+
+#[test]
+fn languages_are_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    for (family, from, into) in [
+        ("m2m100-spm", "en", "__de__"),
+        ("mbart50", "en_XX", "fr_XX"),
+        ("nllb", "eng_Latn", "fra_Latn"),
+    ] {
+        let (out, model) = (folder.path().join(family), fixtures.join(family));
+        let model = model.to_str().unwrap();
+        let languages = ["--source-language", from, "--target-language", into];
+        let source = ["--model", model, "--source", "Hello, world!", "--max-new-tokens", "6"];
+        let output = seq2seq(&out, &[&source[..], &languages].concat());
+        assert!(output.status.success(), "{output:?}");
+        let run = json(&out.join("run.json"));
+        check_schema(&run);
+        let found = &run["hypotheses"][0];
+        assert_eq!(
+            (&found["tokens"][0], &found["classes"][0]),
+            (&into.into(), &"language".into()),
+            "{family}"
+        );
+        assert!(
+            run["source"]["classes"]
+                .as_array()
+                .unwrap()
+                .contains(&"language".into()),
+            "{family}"
+        );
+    }
+}
+
+#[test]
+fn weights_of_attention_are_multiplied_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = [&[][..], &["--value-norms"], &["--output-norms"]].map(|weighting| {
+        let out = folder.path().join(weighting.concat());
+        let output = seq2seq(&out, &[&["--source", "May 21, 2000"], weighting].concat());
+        assert!(output.status.success(), "{output:?}");
+        std::fs::read_to_string(out.join("attention.csv")).unwrap()
+    });
+    assert!(tables[0] != tables[1] && tables[1] != tables[2] && tables[0] != tables[2]);
+    let out = folder.path().join("both");
+    assert!(!seq2seq(&out, &["--value-norms", "--output-norms"]).status.success());
 }
