@@ -20,7 +20,7 @@ use attn_sdk::{
     project::neighbors::{HalfCells, HalfCellsParams, HalfExact, HalfRows, NeighborSearch},
     render::{Plot, ViewState},
     study::decoding::{
-        BeamEntry, Comparison, Decoder, Decoding, EntryFate, Fingerprint, FlowOptions, HeadChoice, IndexParams,
+        BeamEntry, Comparison, Decoder, Decoding, EntryFate, Fingerprint, FlowParams, HeadChoice, IndexParams,
         NeighborhoodParams, Pair, Pairs, Shift, StateIndex,
     },
 };
@@ -83,7 +83,7 @@ fn decodings(c: &mut Criterion) {
     });
     // What an edit in a window waits for: the run, how it compares with the one before, and the views of both in the middle.
     let flow = |run: &Decoding| {
-        let plot = run.flow(0, &FlowOptions::default()).unwrap();
+        let plot = run.flow(0, &FlowParams::default()).unwrap();
         plot.scene(&ViewState::default(), plot.natural_size()).unwrap()
     };
     group.bench_function("an edited source: run, comparison and attention flow of both", |b| {

@@ -10,7 +10,7 @@ use attn_sdk::{
         record::Recorder,
     },
     study::decoding::{
-        AttentionScale, BlameKind, BlameParams, Decoder, Decoding, FlowOptions, HeadChoice, Shift, TokenClass, TokenRow,
+        AttentionScale, BlameKind, BlameParams, Decoder, Decoding, FlowParams, HeadChoice, Shift, TokenClass, TokenRow,
     },
 };
 
@@ -134,9 +134,9 @@ fn languages_are_chosen_on_both_sides() {
             let marks: Vec<u32> = marks.map(|at| source.ids[at]).collect();
             assert_eq!(marks, [decoder.language(from).unwrap()], "{family}");
             // Neither is text.
-            let options = FlowOptions {
+            let options = FlowParams {
                 text_only: true,
-                ..FlowOptions::default()
+                ..FlowParams::default()
             };
             let units = decoding.flow_units(0, &options).unwrap();
             let text = |row: &TokenRow, groups: &[(String, Vec<usize>)]| {

@@ -11,7 +11,7 @@ use attn_sdk::{
         intervene::{Edit, Heads},
         record::Recorder,
     },
-    study::decoding::{AttentionScale, Decoding, FlowOptions, HeadChoice, Shift, TokenClass, Unit, alignment_heads},
+    study::decoding::{AttentionScale, Decoding, FlowParams, HeadChoice, Shift, TokenClass, Unit, alignment_heads},
 };
 
 use crate::{BEAMS, dates, decoded, random};
@@ -175,7 +175,7 @@ fn hypotheses_that_run_together_are_as_each_alone() {
 fn words_keep_the_sums_of_attention() {
     let decoder = dates();
     let decoding = decoded(&decoder, "May 21, 2000", 1);
-    let options = FlowOptions {
+    let options = FlowParams {
         unit: Unit::Words,
         ..Default::default()
     };
@@ -192,7 +192,7 @@ fn only_text_is_left_of_both_sides() {
     let decoder = dates();
     let decoding = decoded(&decoder, "May 21, 2000", 1);
     let [all, text] = [false, true].map(|text_only| {
-        let options = FlowOptions {
+        let options = FlowParams {
             text_only,
             ..Default::default()
         };

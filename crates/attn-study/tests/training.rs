@@ -13,7 +13,7 @@ use std::{
 use attn_analyze::training::{DynamicsParams, ExampleDynamics, FlipKind, LogReader, Moment, NoiseScore, Task};
 use attn_core::Limits;
 use attn_render::{Plot, ViewState};
-use attn_study::training::{MapOptions, RunPaths, Training, TrainingRun};
+use attn_study::training::{MapParams, RunPaths, Training, TrainingRun};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -145,9 +145,9 @@ fn every_task_gives_what_numpy_gives() {
         }
         // Every plot that the log allows can be drawn, and what it does not allow is an error.
         let view = ViewState::default();
-        let options = MapOptions {
+        let options = MapParams {
             intervals: true,
-            ..MapOptions::default()
+            ..MapParams::default()
         };
         let (map, examples) = training.data_map(&options).unwrap();
         map.scene(&view, map.natural_size()).unwrap();

@@ -8,7 +8,7 @@ use attn_sdk::{
     core::{files::write_atomically, progress::step},
     project::Projector,
     render::{Exporter, Plot, write_table},
-    study::training::{MapOptions, RunCheckpoint, StateMaps, StatePooling, StatesParams, Training},
+    study::training::{MapParams, RunCheckpoint, StateMaps, StatePooling, StatesParams, Training},
 };
 
 use crate::{
@@ -130,15 +130,12 @@ pub(crate) fn shown_checkpoints(training: &Training) -> Vec<RunCheckpoint> {
 fn plots(training: &Training) -> (Vec<Named>, Vec<String>) {
     let mut plots = Plots::default();
     let log = training.log();
-    plots.add(
-        "data-map",
-        training.data_map(&MapOptions::default()).map(|(map, _)| map),
-    );
+    plots.add("data-map", training.data_map(&MapParams::default()).map(|(map, _)| map));
     for color in ["gold", "split"] {
         if training.colors().contains(&color) {
-            let options = MapOptions {
+            let options = MapParams {
                 color: Some(color.into()),
-                ..MapOptions::default()
+                ..MapParams::default()
             };
             plots.add(
                 &format!("data-map-{color}"),
@@ -147,10 +144,10 @@ fn plots(training: &Training) -> (Vec<Named>, Vec<String>) {
         }
     }
     let ambiguous = Region::Ambiguous.examples(training.dynamics(), 0..log.examples().len(), 0.1);
-    let options = MapOptions {
+    let options = MapParams {
         intervals: true,
         examples: Some(ambiguous),
-        ..MapOptions::default()
+        ..MapParams::default()
     };
     plots.add("data-map-intervals", training.data_map(&options).map(|(map, _)| map));
     plots.add("margins", training.margins(None));

@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 use attn_sdk::{
     core::{files::write_atomically, progress::step, table::Table},
     render::{Exporter, Plot, ViewState, plots::Pictograms},
-    study::decoding::{Decoding, FlowOptions, HeadChoice, Rank},
+    study::decoding::{Decoding, FlowParams, HeadChoice, Rank},
 };
 use examples_common::Terminal;
 use serde_json::json;
@@ -150,13 +150,13 @@ impl Plots {
 }
 
 /// Plots of a hypothesis. One that fails leaves the others.
-pub(crate) fn plots(decoding: &Decoding, hypothesis: usize, flow: &FlowOptions) -> Plots {
+pub(crate) fn plots(decoding: &Decoding, hypothesis: usize, flow: &FlowParams) -> Plots {
     type Made<P> = Result<P, attn_sdk::Error>;
     let mut plots = Plots::default();
     if decoding.hypotheses.is_empty() {
         return plots;
     }
-    let aligned = FlowOptions {
+    let aligned = FlowParams {
         heads: decoding.aligning(),
         ..flow.clone()
     };
@@ -192,7 +192,7 @@ struct Drawing {
 
 impl Drawing {
     /// Writes every plot, and tells what failed.
-    fn all(&mut self, decoding: &Decoding, flow: &FlowOptions, out: &Path) -> Vec<String> {
+    fn all(&mut self, decoding: &Decoding, flow: &FlowParams, out: &Path) -> Vec<String> {
         let mut failures = Vec::new();
         for (name, plot) in plots(decoding, 0, flow).0 {
             let plot = match plot {

@@ -8,7 +8,7 @@ use std::{
 use attn_egui::{FoldPanel, fold_panel::Edge};
 use attn_sdk::{
     render::{Undoable, ViewState},
-    study::decoding::{Decoding, DecodingParams, FlowOptions, StateKind},
+    study::decoding::{Decoding, DecodingParams, FlowParams, StateKind},
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ pub(crate) struct Look {
     pub(crate) chosen: Chosen,
     /// For [`Chosen::Some`], as layer and head.
     pub(crate) heads: BTreeSet<(usize, usize)>,
-    pub(crate) flow: FlowOptions,
+    pub(crate) flow: FlowParams,
     /// Token of the source, and step of the target, that are edited.
     pub(crate) token: usize,
     pub(crate) step: usize,
@@ -100,7 +100,7 @@ impl Look {
             params,
             chosen: Chosen::All,
             heads: BTreeSet::new(),
-            flow: FlowOptions::default(),
+            flow: FlowParams::default(),
             token: 0,
             step: 0,
             weights: Vec::new(),

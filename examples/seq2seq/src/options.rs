@@ -12,8 +12,8 @@ use attn_sdk::{
     models::Checkpoint,
     render::{Theme, ViewState, state::Shared},
     study::decoding::{
-        AttentionScale, Decoder, DecodingParams, Fault, Fingerprint, FlowOptions, NeighborhoodParams, Shift,
-        StateIndex, Unit,
+        AttentionScale, Decoder, DecodingParams, Fault, Fingerprint, FlowParams, NeighborhoodParams, Shift, StateIndex,
+        Unit,
     },
 };
 use clap::{Parser, Subcommand};
@@ -321,8 +321,8 @@ impl Options {
     }
 
     /// What an attention flow shows.
-    pub(crate) fn flow(&self) -> FlowOptions {
-        FlowOptions {
+    pub(crate) fn flow(&self) -> FlowParams {
+        FlowParams {
             shift: self.shifted(),
             unit: if self.words { Unit::Words } else { Unit::Pieces },
             text_only: self.text_only,
@@ -331,7 +331,7 @@ impl Options {
                 (_, true) => AttentionScale::OutputNorms,
                 _ => AttentionScale::Weights,
             },
-            ..FlowOptions::default()
+            ..FlowParams::default()
         }
     }
 

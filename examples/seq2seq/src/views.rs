@@ -13,7 +13,7 @@ use attn_sdk::{
         state::Shared,
         text::text_width,
     },
-    study::decoding::{Comparison, Decoding, FlowOptions},
+    study::decoding::{Comparison, Decoding, FlowParams},
 };
 use eframe::egui::{CentralPanel, Frame, ScrollArea, Ui, vec2};
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,7 @@ pub(crate) struct Views {
     /// The beam tree goes back to its start.
     pub(crate) scrolls_back: bool,
     /// What the plots of attention were made for.
-    pub(crate) flow_for: Option<FlowOptions>,
+    pub(crate) flow_for: Option<FlowParams>,
     /// The shown run and the compared one, each with its hypothesis; and both, aligned.
     pub(super) aligned: Option<([usize; 4], Comparison)>,
     /// The change of attention between them.
@@ -260,7 +260,7 @@ fn attention(
     picture: &mut Picture,
     views: (&mut ViewState, &ViewState),
     (run, hypothesis): (&Experiment, usize),
-    options: &FlowOptions,
+    options: &FlowParams,
     token: Option<Token>,
 ) -> Option<Token> {
     let units = run.decoding.flow_units(hypothesis, options).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use attn_embedded::DATES;
 use attn_study::decoding::{
-    Decoder, Decoding, Fault, Fingerprint, FlowOptions, IndexParams, NeighborhoodParams, Pair, Pairs, StateIndex,
+    Decoder, Decoding, Fault, Fingerprint, FlowParams, IndexParams, NeighborhoodParams, Pair, Pairs, StateIndex,
 };
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
@@ -30,7 +30,7 @@ fn written() -> &'static (Decoder, Decoding) {
 /// All plots and numbers of a run that fits together.
 fn look_at(run: &Decoding) {
     for hypothesis in 0..run.hypotheses.len().min(3) {
-        let options = FlowOptions::default();
+        let options = FlowParams::default();
         let _ = run.headline(hypothesis);
         let _ = (
             run.flow(hypothesis, &options),

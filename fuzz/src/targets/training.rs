@@ -5,7 +5,7 @@ use std::{fs, sync::Arc};
 use attn_core::Limits;
 use attn_study::{
     attn_analyze::training::{Filter, LogReader},
-    training::{MapOptions, RunPaths, TrainerState, Training, TrainingRun},
+    training::{MapParams, RunPaths, TrainerState, Training, TrainingRun},
 };
 use parquet::{
     basic::{Compression, ZstdLevel},
@@ -52,7 +52,7 @@ pub(super) fn log(data: &[u8]) {
         }
     }
     assert_eq!(training.columns().rows(), log.examples().len());
-    let _ = training.data_map(&MapOptions::default());
+    let _ = training.data_map(&MapParams::default());
     let _ = (
         training.margins(None),
         training.curves(),

@@ -59,7 +59,7 @@ pub use self::{
         FileRecord, Fingerprint, IndexDescription, IndexParams, IndexSearch, IndexedPair, KindDescription, Neighbor,
         Neighborhood, NeighborhoodParams, Pair, Pairs, StateIndex, StateKind, StateNeighbors,
     },
-    plots::{FlowOptions, FlowUnits, Unit},
+    plots::{FlowParams, FlowUnits, Unit},
     sweep::{Sweep, SweepCell},
     tokens::{TokenClass, TokenRow},
     tree::{BeamEntry, EntryFate},

@@ -41,7 +41,7 @@ pub struct FlowUnits {
 
 /// What an attention flow shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FlowOptions {
+pub struct FlowParams {
     /// Whose attention. Default: the mean of all heads.
     pub heads: HeadChoice,
     /// Which step belongs to a target token. Default: the one that predicts it.
@@ -57,7 +57,7 @@ pub struct FlowOptions {
     pub scale: AttentionScale,
 }
 
-impl Default for FlowOptions {
+impl Default for FlowParams {
     fn default() -> Self {
         Self {
             heads: HeadChoice::All,
@@ -105,7 +105,7 @@ impl Decoding {
     ///
     /// # Errors
     /// As [`attention`](Self::attention).
-    pub fn flow_units(&self, hypothesis: usize, options: &FlowOptions) -> Result<FlowUnits, Error> {
+    pub fn flow_units(&self, hypothesis: usize, options: &FlowParams) -> Result<FlowUnits, Error> {
         let pieces = self.scaled_attention(hypothesis, &options.heads, options.shift, options.scale)?;
         let groups = |row: &TokenRow| match options.unit {
             Unit::Words => row.word_groups(),
@@ -132,7 +132,7 @@ impl Decoding {
     ///
     /// # Errors
     /// As [`attention`](Self::attention).
-    pub fn flow(&self, hypothesis: usize, options: &FlowOptions) -> Result<CrossFlow, Error> {
+    pub fn flow(&self, hypothesis: usize, options: &FlowParams) -> Result<CrossFlow, Error> {
         let FlowUnits {
             source,
             target,
@@ -170,7 +170,7 @@ impl Decoding {
     ///
     /// # Errors
     /// As [`attention`](Self::attention).
-    pub fn attention_table(&self, hypothesis: usize, options: &FlowOptions) -> Result<HeatTable, Error> {
+    pub fn attention_table(&self, hypothesis: usize, options: &FlowParams) -> Result<HeatTable, Error> {
         let FlowUnits {
             source,
             target,

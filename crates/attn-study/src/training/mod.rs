@@ -24,7 +24,7 @@ use attn_core::{table::Table, text::Dataset};
 
 pub use folder::{RunCheckpoint, RunPaths};
 pub use noise::{NoiseList, Suspect};
-pub use plots::MapOptions;
+pub use plots::MapParams;
 pub use report::{FlipReport, NoiseReport, RegionReport, TrainingReport};
 pub use run::TrainingRun;
 pub use states::{ExampleStates, StateMaps, StatePooling, StatesParams};

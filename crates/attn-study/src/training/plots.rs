@@ -13,7 +13,7 @@ pub(super) const PAIRS: usize = 40;
 
 /// What a data map shows.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct MapOptions {
+pub struct MapParams {
     /// The column that gives the colors; `None` is correctness.
     pub color: Option<String>,
     /// Whether confidence intervals are drawn. Default no.
@@ -27,7 +27,7 @@ impl Training {
     ///
     /// # Errors
     /// [`Error::NotLogged`] without predictions that tell a probability; those of [`color`](Self::color).
-    pub fn data_map(&self, options: &MapOptions) -> Result<(DataMap, Vec<usize>), Error> {
+    pub fn data_map(&self, options: &MapParams) -> Result<(DataMap, Vec<usize>), Error> {
         let there = |example: &usize| {
             let dynamics = self.dynamics.get(*example);
             dynamics.is_some_and(|found| found.confidence.is_finite() && found.variability.is_finite())

@@ -4,7 +4,7 @@ use attn_egui::egui_wgpu::RenderState;
 use attn_sdk::{
     analyze::training::Region,
     render::{Plot, plots::DataMap},
-    study::training::MapOptions,
+    study::training::MapParams,
 };
 use eframe::egui::{ComboBox, Slider, Ui};
 
@@ -12,7 +12,7 @@ use super::{Session, View, points::Points};
 
 pub(crate) struct Data {
     points: Points,
-    options: MapOptions,
+    options: MapParams,
     map: Option<DataMap>,
     failure: String,
     /// The version of the session that the map was made for.
@@ -25,7 +25,7 @@ impl Data {
     pub(crate) fn new(state: &RenderState) -> Self {
         Self {
             points: Points::new(state, "data map"),
-            options: MapOptions::default(),
+            options: MapParams::default(),
             map: None,
             failure: String::new(),
             version: None,
