@@ -4,25 +4,16 @@
 //! cargo run --release --example embed_egui -- --session session.json
 //! ```
 
-#![allow(clippy::print_stderr, reason = "a command-line program")]
-
 mod embed;
 #[path = "embed/views.rs"]
 mod views;
 
 use std::error::Error;
 
-use attn_egui::{
-    Exports, TextTable, apply_theme,
-    attn_render::Format,
-    draw_directly,
-    egui_wgpu::RendererOptions,
-    export::export_menu,
-    search_box,
-    toolbar::{color_picker, history_buttons, theme_switch, tool_buttons},
-};
+use attn_egui::toolbar::{color_picker, history_buttons, theme_switch, tool_buttons};
+use attn_egui::{Exports, TextTable, apply_theme, draw_directly, egui_wgpu, export::export_menu, search_box};
 use attn_sdk::Study;
-use attn_sdk::render::{Plot, control::Event, plot::deferred};
+use attn_sdk::render::{Format, Plot, control::Event, plot::deferred};
 use clap::Parser;
 use eframe::egui::{CentralPanel, Frame, Panel, Ui, ViewportBuilder};
 use views::{Session, Views};
@@ -37,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let app = |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let state = cc.wgpu_render_state.as_ref().ok_or("eframe runs without wgpu")?;
-        draw_directly(state, &RendererOptions::default());
+        draw_directly(state, &egui_wgpu::RendererOptions::default());
         Ok(Box::new(App {
             views: Views::new(state, session),
             table: TextTable::default(),

@@ -27,8 +27,9 @@
 //! | `attn-embedded` | [`embedded`] | `embedded` (default) | five small models and data |
 //! | `attn-egui` | `egui` | `egui` | an egui widget for every plot |
 //!
-//! `embedded` and `study` are on by default; `study` brings `models`, `project`, `analyze` and `render`. Further features: `hnsw` and
-//! `linfa` (hnsw_rs indexes, methods of linfa), `parquet` (examples of a training), and what models compute on: `cuda`, `metal`, `accelerate`, `mkl`.
+//! `embedded` and `study` are on by default; `study` brings `models`, `project`, `analyze` and `render`. Further features:
+//! `hnsw` and `linfa` (hnsw_rs indexes, methods of linfa), `parquet` (examples of a training), `hub` (models downloaded by name),
+//! and what models compute on: `cuda`, `metal`, `accelerate`, `mkl`.
 
 pub use attn_core as core;
 pub use attn_core::Progress;

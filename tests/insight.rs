@@ -13,7 +13,9 @@ use attn_sdk::{
         images::Image,
         intervene::{Edit, Interventions},
     },
-    project::{AtlasParams, Method, pca::Pca, tsne::Tsne, umap::Umap},
+    project::{
+        AtlasParams, Method, aligned::Alignment, atlas::project_head_checkpoints, pca::Pca, tsne::Tsne, umap::Umap,
+    },
     render::{Plot, ViewState, plots::overlay},
     study::{
         checkpoints::Checkpoints,
@@ -454,6 +456,25 @@ fn controls_are_read_beside_the_model() {
         .unwrap()
         .capture;
     assert_eq!(other.sequences(), capture.sequences());
+}
+
+/// Along attention, a head whose attention changes by 0.2 bits is seen to move, and noise is not.
+#[test]
+fn what_moves_in_attention_moves_in_the_picture() {
+    let [first, second, ..] = embedded::SENTIMENT_EPOCHS;
+    let read = |model: &EmbeddedModel| {
+        read(
+            &Capturer::load(&model.checkpoint().unwrap()).unwrap(),
+            some_sentences(40),
+        )
+    };
+    let captures = [read(&first), read(&second)];
+    let head = HeadId::new(Attention::EncoderSelf, 3, 3);
+    let captures: Vec<&Capture> = captures.iter().collect();
+    let params = AtlasParams::default();
+    let found = project_head_checkpoints(&captures, head, &params, Alignment::default(), &()).unwrap();
+    let (moved, floor) = (found.movements[0].relative, found.floor);
+    assert!(moved > 0.08 && moved > 5.0 * floor, "{moved} above {floor}");
 }
 
 #[test]

@@ -105,11 +105,17 @@ impl fmt::Display for Limits {
 fn free() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = available(&read("/proc/meminfo")?)?;
+    let taken = read("/proc/self/status").and_then(|text| kibibytes(&text, "VmSize:"));
     let process = read("/proc/self/limits").and_then(|text| address_space(&text));
+    let process = process.map(|limit| limit.saturating_sub(taken.unwrap_or(0)));
     // A group without a limit says so in a word or in a number beyond any memory.
     let groups = groups(&read("/proc/self/cgroup").unwrap_or_default());
-    let limits = groups.iter().filter_map(|path| read(path)?.trim().parse::<u64>().ok());
-    process.into_iter().chain(limits).fold(machine, u64::min).into()
+    let left = groups.iter().filter_map(|path| {
+        let limit = read(path)?.trim().parse::<u64>().ok()?;
+        let [used, statistics] = beside(path).map(|path| read(&path).unwrap_or_default());
+        Some(limit.saturating_sub(in_use(&used, &statistics)))
+    });
+    process.into_iter().chain(left).fold(machine, u64::min).into()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -120,9 +126,38 @@ fn free() -> Option<u64> {
 /// `MemAvailable` of `/proc/meminfo`.
 #[cfg(any(target_os = "linux", target_os = "android", test))]
 fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kibibytes(meminfo, "MemAvailable:")
+}
+
+/// The bytes of a line `name 12 kB`.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
+}
+
+/// The files beside the limit of a group that say how much it uses, and of what.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn beside(limit: &str) -> [String; 2] {
+    let (folder, name) = limit.rsplit_once('/').unwrap_or(("", limit));
+    let used = match name {
+        "memory.max" => "memory.current",
+        _ => "memory.usage_in_bytes",
+    };
+    [used, "memory.stat"].map(|name| format!("{folder}/{name}"))
+}
+
+/// What a group uses, but for pages of files that were not read lately: the system takes these back.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+fn in_use(used: &str, statistics: &str) -> u64 {
+    let used: u64 = used.trim().parse().unwrap_or(0);
+    // Version 1 counts the groups within under a name of its own.
+    let of = |name: &str| {
+        let mut lines = statistics.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+    };
+    used.saturating_sub(of("total_inactive_file ").or_else(|| of("inactive_file ")).unwrap_or(0))
 }
 
 /// Files with the limits of the control groups of `/proc/self/cgroup` and of the groups around them, of version 2 and 1. Inside
@@ -200,6 +235,32 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(groups("").len(), 2);
+        assert_eq!(
+            beside(expected[0]),
+            [
+                "/sys/fs/cgroup/memory/a/memory.usage_in_bytes",
+                "/sys/fs/cgroup/memory/a/memory.stat"
+            ]
+        );
+        assert_eq!(beside(expected[4])[0], "/sys/fs/cgroup/memory.current");
+    }
+
+    #[test]
+    fn what_a_group_uses_is_not_there_any_more() {
+        assert_eq!(in_use("3500\n", "anon 100\ninactive_file 500\nactive_file 9\n"), 3000);
+        assert_eq!(in_use("3500\n", "inactive_file 500\ntotal_inactive_file 700\n"), 2800);
+        assert_eq!(
+            (
+                in_use("3500", ""),
+                in_use("", "inactive_file 5"),
+                in_use("4", "inactive_file 5")
+            ),
+            (3500, 0, 0)
+        );
+        assert_eq!(
+            kibibytes("VmPeak: 9 kB\nVmSize:\t    12 kB\n", "VmSize:"),
+            Some(12 * 1024)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use attn_render::{
     plots::{Aggregate, ImageAttention, Overview, OverviewHead, Sentence, SentenceToken, TokenOrigin},
 };
 use ndarray::Array2;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Study, image::load_image, weighting::shared};
 
@@ -176,7 +177,8 @@ impl Study {
 }
 
 /// Tokens that are switched off in every sequence: what they got goes to the others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SwitchedOff {
     /// Special tokens. Default: no.
     pub special: bool,

@@ -300,6 +300,23 @@ impl Pane {
         }
     }
 
+    /// Which tokens are off in every sequence.
+    pub(crate) fn switched_off(&self) -> SwitchedOff {
+        self.detail.off
+    }
+
+    /// Has these tokens off in every sequence, as undo, a bookmark or a session had.
+    pub(crate) fn set_switched_off(&mut self, off: SwitchedOff) {
+        if off == self.detail.off {
+            return;
+        }
+        let before = self.ids_of(self.detail.off);
+        self.detail.view.hidden.retain(|id| !before.contains(id));
+        self.detail.off = off;
+        self.add_switched_off();
+        self.detail.plot.invalidate();
+    }
+
     /// Switches all tokens on.
     pub(crate) fn switch_all_on(&mut self) {
         self.detail.off = SwitchedOff::default();
@@ -488,8 +505,10 @@ impl Pane {
             Some(guest) if typed && matches!(kind, Kind::Sequence | Kind::EveryHead) => guest,
             _ => own,
         };
+        // Those that are off in every sequence have other places in others.
+        let everywhere = self.ids_of(self.detail.off);
+        let positions: BTreeSet<u32> = self.detail.view.hidden.difference(&everywhere).copied().collect();
         let detail = &mut self.detail;
-        let positions = detail.view.hidden.clone();
         let Some((name, plot)) = plot(
             study,
             self.summary.as_deref(),

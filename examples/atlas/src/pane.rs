@@ -15,7 +15,8 @@ use attn_sdk::{
     project::{AtlasParams, Dims},
     render::{Format, Pick, Plot, ViewState, control::Event, plot::over},
     study::{
-        checkpoints::Checkpoints, gallery::head_file_name, placed::PlacedTokens, source::Source, summary::Summary,
+        checkpoints::Checkpoints, gallery::head_file_name, placed::PlacedTokens, sequence::SwitchedOff, source::Source,
+        summary::Summary,
     },
 };
 use eframe::egui::{Context, RichText, Ui};
@@ -39,6 +40,7 @@ const FILTER: &str = "filter";
 const SEQUENCE: &str = "sequence";
 const WEIGHTING: &str = "weighting";
 const PROJECTION: &str = "projection";
+const SWITCHED_OFF: &str = "switched off";
 
 /// How heads are projected: the method and the dimensions.
 pub(crate) type Projected = (Projection, Dims);
@@ -237,8 +239,8 @@ impl Pane {
         self.refresh();
     }
 
-    /// Follows what undo and redo brought back of the filter, the sequence, the weighting and the projection, and notes what they
-    /// are now.
+    /// Follows what undo and redo brought back of the filter, the sequence, the weighting, the projection and the tokens that are off
+    /// in every sequence, and notes what they are now.
     pub(crate) fn settle(&mut self) {
         if self.study.is_none() {
             return;
@@ -261,6 +263,8 @@ impl Pane {
                 self.sequence = Some(sequence);
                 self.table.scroll_to(sequence);
             }
+            let off = self.view.host.get(SWITCHED_OFF).map(|text| serde_json::from_str(text));
+            self.set_switched_off(off.and_then(Result::ok).unwrap_or_default());
         }
         let filter = (!self.filter.is_empty()).then(|| serde_json::to_string(&self.filter));
         let filter = filter.and_then(Result::ok).map(|text| (FILTER.to_owned(), text));
@@ -268,7 +272,10 @@ impl Pane {
         let weighting = (WEIGHTING.to_owned(), weighting::name(&self.weighting).to_owned());
         let projected = serde_json::to_string(&self.projected).ok();
         let projected = projected.map(|text| (PROJECTION.to_owned(), text));
-        let others = filter.into_iter().chain(sequence).chain(projected);
+        let off = Some(self.switched_off()).filter(|off| *off != SwitchedOff::default());
+        let off = off.and_then(|off| serde_json::to_string(&off).ok());
+        let off = off.map(|text| (SWITCHED_OFF.to_owned(), text));
+        let others = filter.into_iter().chain(sequence).chain(projected).chain(off);
         self.view.host = others.chain([weighting]).collect();
         self.kept.clone_from(&self.view.host);
     }

@@ -15,6 +15,7 @@ use crate::{
     actions::{Action, Exported},
     detail::Kind,
     options::{Options, Projection},
+    session::Session,
     weighting,
     window::{Atlas, first_session},
 };
@@ -123,6 +124,64 @@ fn undo_goes_back_through_projections_and_weightings() {
         perform(&mut window, Action::Press(Key::Redo));
         assert_eq!(now(&window), *after);
     }
+}
+
+/// The numbers of the plot in the detail pane, from the file that it exports.
+fn detail_numbers(window: &mut Harness<'_, Atlas>, folder: &std::path::Path, name: &str) -> String {
+    choose(window, "export detail csv", "Export the detail pane as CSV");
+    fs::read_to_string(folder.join("out").join(name)).unwrap()
+}
+
+#[test]
+fn tokens_that_are_off_everywhere_are_no_places_of_one_sequence() {
+    let (mut window, folder) = window();
+    choose(&mut window, "0:1", "Open head L0 H1");
+    choose(&mut window, "detail positions", "Detail: positions");
+    let all = detail_numbers(&mut window, folder.path(), "aggregate-0-1.csv");
+    choose(&mut window, "switch off special", "Switch off special tokens");
+    let without = detail_numbers(&mut window, folder.path(), "aggregate-0-1.csv");
+    assert_ne!(all, without);
+    // The sentences have other lengths, so their last tokens stand elsewhere.
+    for (typed, name) in [
+        ("she saw", "Show sequence 2: she saw him in the park"),
+        ("green tea", "Show sequence 3: we like green tea"),
+    ] {
+        choose(&mut window, typed, name);
+        assert_eq!(
+            detail_numbers(&mut window, folder.path(), "aggregate-0-1.csv"),
+            without,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn tokens_that_are_off_everywhere_are_undone_bookmarked_and_saved() {
+    let (mut window, folder) = window();
+    let off = |window: &Harness<'_, Atlas>| window.state().panes[0].switched_off();
+    let none = off(&window);
+    choose(&mut window, "0:1", "Open head L0 H1");
+    choose(&mut window, "switch off special", "Switch off special tokens");
+    let special = off(&window);
+    assert!(special.special && !none.special);
+    let hidden = window.state().panes[0].view.hidden.clone();
+    assert!(!hidden.is_empty());
+    perform(&mut window, Action::Press(Key::Undo));
+    assert_eq!((off(&window), window.state().panes[0].view.hidden.len()), (none, 0));
+    perform(&mut window, Action::Press(Key::Redo));
+    assert_eq!((off(&window), &window.state().panes[0].view.hidden), (special, &hidden));
+    perform(&mut window, Action::AllHeads);
+    let path = folder.path().join("session.json");
+    window.state_mut().save_session(path.clone());
+    let state = create_render_state(default_wgpu_setup(), RendererOptions::PREDICTABLE);
+    let session = Session::open(&path).unwrap();
+    let atlas = Atlas::new(session, folder.path().join("out"), state.clone(), &Context::default()).unwrap();
+    let mut again = Harness::builder()
+        .with_size(vec2(1400.0, 840.0))
+        .renderer(WgpuTestRenderer::from_render_state(state))
+        .build_ui_state(|ui, atlas: &mut Atlas| atlas.show(ui), atlas);
+    settle(&mut again);
+    assert_eq!(off(&again), special);
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
                    and ends with `<|endoftext|>`.",
             data: "English sentences and very short stories from the grammar in `examples/train/src/grammar.rs` and `stories.rs`: agreement \
                    across phrases and clauses, pronouns, full names that come again, quotations, lists, numbers. About 450 words; any \
-                   other text is spelt in bytes, which the model has not been trained on.",
+                   other text is spelled in bytes, which the model has not been trained on.",
             command: "text-decoder",
             training,
             steps: plan.steps,

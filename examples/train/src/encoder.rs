@@ -78,7 +78,7 @@ pub(crate) fn train(training: &Training) -> Result<()> {
             what: "A masked language model of the BERT family: 4 layers x 4 heads, hidden size 128, up to 64 word pieces, lower case.",
             data: "English sentences and very short stories from the grammar in `examples/train/src/grammar.rs` and `stories.rs`: agreement \
                    across phrases and clauses, pronouns, full names that come again, quotations, lists, numbers. About 450 words; any \
-                   other word is spelt letter by letter, which the model has not been trained on.",
+                   other word is spelled letter by letter, which the model has not been trained on.",
             command: "text-encoder",
             training,
             steps: plan.steps,

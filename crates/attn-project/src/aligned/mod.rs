@@ -26,9 +26,10 @@ pub enum Alignment {
     /// All frames start from the same layout and are optimized together, each point held by itself in the frames before
     /// and after. For a method that cannot do that, such as PCA, the same as [`Alignment::Procrustes`].
     Penalty {
-        /// Strength of the hold, from 0 to 1. Default 0.01; more hides movement, less lets what means nothing move. t-SNE: at 1 a point is pulled as
-        /// strongly to where it is in the next frame as by all its neighbors together. UMAP: the share of the way
-        /// there that it goes in the first epoch, which falls with the fourth root of the springs' rate.
+        /// Strength of the hold, from 0 to 1. Default 0.1; more hides movement, less lets what means nothing move. t-SNE: at 1 a
+        /// point is pulled to where it is in the next frame as strongly as by all its neighbors together, along attention a tenth
+        /// as strongly. UMAP: the share of the way there that it goes in the first epoch, which falls with the fourth root of the
+        /// springs' rate.
         strength: f32,
     },
 }
@@ -39,7 +40,7 @@ const NOISE_STREAM: u64 = 0x7717;
 
 impl Default for Alignment {
     fn default() -> Self {
-        Self::Penalty { strength: 0.01 }
+        Self::Penalty { strength: 0.1 }
     }
 }
 

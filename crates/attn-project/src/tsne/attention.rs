@@ -17,6 +17,9 @@ use crate::{
     place::Placement,
 };
 
+/// The hold of a point at its place in the next frame, as a share of that of plain t-SNE; docs/PROJECTION.md says how it was chosen.
+const HOLD: f32 = 0.1;
+
 /// Raised whenever coordinates change, so that layouts kept from before are made again.
 const REVISION: u32 = 2;
 
@@ -86,7 +89,8 @@ impl AttentionTsne {
 
     fn run(&self, frames: &[FitInput<'_>], strength: f32, progress: &dyn Progress) -> Result<Vec<Embedding>> {
         let change = |frame: &FitInput<'_>, near: Affinities| self.linked(frame, near);
-        self.tsne.run_with(frames, strength, change, progress)
+        // Pairs that attend to each other hold a layout in place already.
+        self.tsne.run_with(frames, HOLD * strength, change, progress)
     }
 
     /// The affinities of neighbors, mixed with those of links if there are any.

@@ -364,9 +364,8 @@ mod tests {
         };
         assert!(beyond.outlined(&pattern, rect).is_empty());
         let blocks = |grid: &HeadGrid| {
-            grid.scene(&ViewState::default(), [300.0, 300.0]).unwrap().layers[0]
-                .blocks
-                .len()
+            let scene = grid.scene(&ViewState::default(), [300.0, 300.0]).unwrap();
+            scene.layers.iter().map(|layer| layer.blocks.len()).sum::<usize>()
         };
         assert_eq!(blocks(&grid), blocks(&plain) + 2);
     }
