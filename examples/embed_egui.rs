@@ -4,6 +4,8 @@
 //! cargo run --release --example embed_egui -- --session session.json
 //! ```
 
+#![allow(clippy::print_stderr, reason = "a command-line program")]
+
 mod embed;
 #[path = "embed/views.rs"]
 mod views;

@@ -48,7 +48,7 @@ impl Canvas {
     /// the picture is of another size.
     pub(crate) fn direct(&self, whole: Rect, size: [u32; 2], parts: &[Part], pixels_per_point: f32) -> Option<Shape> {
         let target = self.target.as_ref().filter(|target| target.size == size)?;
-        let direct = self.state.renderer.read().callback_resources.get::<Direct>().cloned()?;
+        let direct = Direct::of(&self.state)?;
         Some(direct.shape(&self.state.device, &target.attachment, whole, parts, pixels_per_point))
     }
 

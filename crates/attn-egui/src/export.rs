@@ -12,7 +12,7 @@ use egui::{RichText, Ui};
 use crate::SceneView;
 
 /// A menu of `formats`; returns the chosen one. An
-/// [`Exporter`](attn_render::Exporter) writes it.
+/// [`Exporter`] writes it.
 pub fn export_menu(ui: &mut Ui, formats: &[Format]) -> Option<Format> {
     let mut chosen = None;
     ui.menu_button("Export", |ui| {

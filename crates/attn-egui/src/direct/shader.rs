@@ -1,11 +1,10 @@
-//! Pictures drawn by a plain shader within egui's pass, in place of egui's own.
-//!
-//! A shader of egui's filters textures in two ways and keeps one. A software rasterizer computes both for every pixel, which takes
-//! twenty times as long as a look-up.
+//! The shader, its pipeline and what egui calls.
 
 use attn_render::wgpu::{self, util::DeviceExt as _};
-use egui::{Color32, PaintCallbackInfo, Rect, Shape, Vec2};
+use egui::{PaintCallbackInfo, Rect, Shape, Vec2};
 use egui_wgpu::{Callback, CallbackResources, CallbackTrait, RenderState, RendererOptions, ScreenDescriptor};
+
+use super::Part;
 
 /// Numbers of a part: its place, where the picture begins, and its color if it shows none of it.
 const NUMBERS: usize = 10;
@@ -42,18 +41,6 @@ fn color(pixel: Pixel) -> @location(0) vec4<f32> {
 }
 ";
 
-/// Has every [`SceneView`](crate::SceneView) of this renderer draw its picture by a plain shader of its own, where that gives the
-/// same: a window of a scene then costs a software rasterizer hardly more than an empty one. `options` are those that the host
-/// made egui's renderer with, of eframe's default window [`RendererOptions::default`]; without them the shader would not fit, and
-/// the device would refuse it. Call it once for a device, before the first frame.
-pub fn draw_directly(state: &RenderState, options: &RendererOptions) {
-    // Where colors are converted on the way, egui does it.
-    if !state.target_format.is_srgb() {
-        let direct = Direct::new(&state.device, state.target_format, options);
-        state.renderer.write().callback_resources.insert(direct);
-    }
-}
-
 /// The pipeline, kept with egui's renderer.
 #[derive(Clone)]
 pub(crate) struct Direct {
@@ -61,13 +48,21 @@ pub(crate) struct Direct {
     groups: wgpu::BindGroupLayout,
 }
 
-/// A part of a picture: where it is painted, and by how much it was shifted; or a color.
-pub(crate) enum Part {
-    Picture(Rect, Vec2),
-    Blank(Rect, Color32),
-}
-
 impl Direct {
+    /// Keeps the pipeline with egui's renderer.
+    pub(super) fn install(state: &RenderState, options: &RendererOptions) {
+        // Where colors are converted on the way, egui does it.
+        if !state.target_format.is_srgb() {
+            let direct = Self::new(&state.device, state.target_format, options);
+            state.renderer.write().callback_resources.insert(direct);
+        }
+    }
+
+    /// What is kept, if it is.
+    pub(crate) fn of(state: &RenderState) -> Option<Self> {
+        state.renderer.read().callback_resources.get::<Self>().cloned()
+    }
+
     fn new(device: &wgpu::Device, format: wgpu::TextureFormat, options: &RendererOptions) -> Self {
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("attn picture"),
