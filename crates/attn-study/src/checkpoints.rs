@@ -107,7 +107,8 @@ impl Checkpoints {
     /// ```
     ///
     /// # Errors
-    /// Those of [`atlas_checkpoints`] and [`divergence_between`]: other sequences, a cancellation.
+    /// Those of [`atlas_checkpoints`] and [`divergence_between`]: other sequences, a cancellation. [`Error::HeadFailed`] for the
+    /// first head that cannot be projected: left out, it would look like one that does not move.
     pub fn project(captures: Vec<Capture>, params: &AtlasParams, progress: &dyn Progress) -> Result<Self, Error> {
         let mut checkpoints = Self::new(captures, params);
         let heads = std::cell::RefCell::new(Vec::new());
@@ -123,7 +124,7 @@ impl Checkpoints {
     /// Projects every head and passes each to `on_head` when it is done, for [`insert`](Self::insert).
     ///
     /// # Errors
-    /// Those of [`atlas_checkpoints`].
+    /// Those of [`atlas_checkpoints`]; [`Error::HeadFailed`] for the first head that cannot be projected.
     pub fn project_heads(&self, on_head: &dyn Fn(HeadCheckpoints), progress: &dyn Progress) -> Result<(), Error> {
         let captures: Vec<&Capture> = self.studies.iter().map(Study::capture).collect();
         let Some(first) = self.studies.first() else {
